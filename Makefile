@@ -1,0 +1,49 @@
+# Everything a change has to pass, by name. `make help` lists it. Every target works as root and as an ordinary user.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.cache/tools/bin:$(PATH)
+export SEAWALL_PG_BINS := $(CURDIR)/.cache/postgresql
+export SEAWALL_RESCUE_PYTHON := $(CURDIR)/.cache/rescue/python
+
+.PHONY: help build fmt check test test-deep bench demo setup-test setup-check
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: ## the seawall binary, optimised, in target/release
+	cargo build --release --locked --bin seawall
+
+fmt: ## format the sources
+	cargo fmt --all
+
+check: setup-check ## formatting, lints, dependencies, house rules, documentation links
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --all-features check --hide-inclusion-graph bans licenses sources
+	cargo test --quiet --locked -p seawall-testkit --test tidy
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --workspace --no-deps --locked --quiet
+
+test: setup-test ## every test but the slow sweeps
+	cargo build --locked --bin seawall
+	cargo nextest run --workspace --locked
+	cargo test --workspace --locked --doc --quiet
+
+test-deep: setup-test ## the slow sweeps as well: hundreds of restores, kills and faults
+	cargo build --locked --bin seawall
+	cargo nextest run --workspace --locked --profile deep --run-ignored all
+	@if [ -x tools/fuzz.sh ]; then tools/fuzz.sh; fi
+
+bench: setup-test ## measure, beside other tools, on this machine
+	tools/bench.sh
+
+demo: setup-test ## a disaster and its recovery, on a throw-away server
+	tools/demo.sh
+
+setup-test: ## install what tests need into .cache
+	@tools/setup-test.sh
+
+setup-check: ## install what `make check` needs
+	@tools/setup-check.sh

@@ -1,0 +1,119 @@
+//! `seawall wal`: `push` and `fetch` answer PostgreSQL.
+
+use std::path::Path;
+
+use seawall_engine::archive::fetch::{FetchAnswer, FetchFrom, FetchRequest, fetch as fetch_file};
+use seawall_engine::archive::plan_file::PlanFile;
+use seawall_engine::archive::push::push as push_file;
+use seawall_engine::repository::Secrets;
+use seawall_engine::words::World;
+use seawall_engine::{Error, Result};
+
+use super::open;
+use crate::args::Global;
+use crate::args::wal::{FetchArgs, PushArgs, WalCommand};
+use crate::exit::Outcome;
+use crate::render::Output;
+
+/// A plan file is small; anything larger is something else.
+const PLAN_BYTES_MAX: u64 = 16 << 20;
+
+/// Pushes or fetches.
+pub fn run(command: WalCommand, global: &Global, output: &Output) -> Result<Outcome> {
+    match command {
+        WalCommand::Push(args) => push(&args, global, output),
+        WalCommand::Fetch(args) => fetch(&args, global, output),
+    }
+}
+
+fn push(args: &PushArgs, global: &Global, output: &Output) -> Result<Outcome> {
+    let settings = args.cluster.resolve(global)?;
+    let world = World::system();
+    open::runtime()?.block_on(async {
+        let repository = open::as_writer(&settings, &world).await?;
+        let report = push_file(&repository, &open::data_directory(&settings)?, &args.path).await?;
+        // Into the server's log; its exit code says only whether PostgreSQL may remove the file.
+        report.findings.iter().for_each(|finding| output.finding(finding));
+        Ok(Outcome::Done)
+    })
+}
+
+fn fetch(args: &FetchArgs, global: &Global, output: &Output) -> Result<Outcome> {
+    #[cfg(debug_assertions)]
+    if let Some(outcome) = injected() {
+        return Ok(outcome);
+    }
+    let here = std::env::current_dir().map_err(|error| {
+        Error::source_side("fetch.working-directory", "the working directory is gone").because(error)
+    })?;
+    let world = World::system();
+    let answer = match &args.plan {
+        Some(plan) => {
+            let plan = read_plan(plan)?;
+            let request = request(args, &here, seawall_engine::archive::fetch::FETCH_WAIT);
+            open::runtime()?.block_on(fetch_file(FetchFrom::Plan(&plan), &request, &world))
+        }
+        None => fetch_by_settings(args, global, &here, &world)?,
+    };
+    told(answer, output)
+}
+
+fn request<'a>(args: &'a FetchArgs, here: &'a Path, wait: std::time::Duration) -> FetchRequest<'a> {
+    FetchRequest { name: &args.name, target: &args.path, data_directory: here, wait }
+}
+
+fn fetch_by_settings(args: &FetchArgs, global: &Global, here: &Path, world: &World) -> Result<FetchAnswer> {
+    let settings = args.place.resolve(global)?;
+    let repository = open::pinned(&settings);
+    let secrets = Secrets::Identities(settings.repository.identity_files.clone());
+    let from = FetchFrom::Settings { settings: &repository, cluster: &settings.name, secrets: &secrets };
+    let request = request(args, here, settings.wait_for_region);
+    Ok(open::runtime()?.block_on(fetch_file(from, &request, world)))
+}
+
+fn read_plan(path: &Path) -> Result<PlanFile> {
+    let unusable = || {
+        Error::usage("fetch.plan", format!("the plan file {} cannot be used", path.display()))
+            .hint("`seawall restore` writes it into the data directory; restore_command runs there")
+    };
+    let bytes =
+        seawall_engine::words::read_file(path, PLAN_BYTES_MAX).map_err(|error| unusable().because(error))?;
+    PlanFile::decode(&bytes).map_err(|error| unusable().because(error))
+}
+
+fn told(answer: FetchAnswer, output: &Output) -> Result<Outcome> {
+    match answer {
+        FetchAnswer::Delivered(delivered) => {
+            delivered.findings.iter().for_each(|finding| output.finding(finding));
+            Ok(Outcome::Done)
+        }
+        FetchAnswer::EndOfWal { why } => {
+            output.notice(&why);
+            Ok(Outcome::NotThere)
+        }
+        FetchAnswer::Stop(error) => Err(error),
+    }
+}
+
+/// Lets tests see what becomes of a panic and of a signal, also of a panic that is swallowed where it happens and
+/// followed by "not there". Not part of a release.
+#[cfg(debug_assertions)]
+#[expect(clippy::panic, reason = "this is what the test asks for")]
+fn injected() -> Option<Outcome> {
+    match std::env::var("SEAWALL_TEST_FETCH").as_deref() {
+        Ok("panic") => panic!("asked for by a test"),
+        Ok("panic-in-thread") => {
+            let helper = std::thread::spawn(|| panic!("asked for by a test"));
+            let _swallowed = helper.join();
+            Some(Outcome::NotThere)
+        }
+        Ok("hang") => {
+            use std::io::Write as _;
+            let _said = std::io::stderr().write_all(b"ready");
+            loop {
+                std::thread::park();
+            }
+        }
+        _ => None,
+    }
+}

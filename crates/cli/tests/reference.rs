@@ -1,0 +1,88 @@
+//! The reference pages follow from the declarations: `docs/CLI.md` from the arguments, `docs/SETTINGS.md` from the table
+//! of settings. `SEAWALL_REGENERATE=1 cargo test -p seawall --test reference` writes them anew.
+
+#![expect(clippy::unwrap_used, reason = "a panic in a test is a test's way of failing")]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+use seawall_cli::args::Cli;
+use seawall_cli::settings::schema::KEYS;
+
+#[test]
+fn the_command_reference_is_up_to_date() {
+    let mut page = String::from(
+        "# Commands\n\nMade from the declarations in `crates/cli/src/args`; a test keeps it so. The same text: `seawall help COMMAND`.\n",
+    );
+    let mut root = Cli::command().term_width(100);
+    root.build();
+    describe(&mut root, &mut page);
+    compare("CLI.md", &page);
+}
+
+#[test]
+fn the_settings_reference_is_up_to_date() {
+    let mut page = String::from(SETTINGS_HEAD);
+    for key in KEYS {
+        let default = key.default.map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
+        let (path, wanted) = (key.path, key.kind.wanted());
+        write!(page, "\n### `{path}`\n\n{}\n\nValue: {wanted}. Default: {default}.\n", key.help).unwrap();
+    }
+    compare("SETTINGS.md", &page);
+}
+
+const SETTINGS_HEAD: &str = "\
+# Settings
+
+Made from the table in `crates/cli/src/settings/schema.rs`; a test keeps it so.
+
+The file is `--config FILE`, else `$SEAWALL_CONFIG`, else `/etc/seawall/seawall.toml`; never one in the working directory, which is the
+data directory for archive commands. Files `conf.d/*.toml` beside it are read after it in name order; the later one wins, key by key.
+
+```toml
+[cluster.orders]                                  # a name that stays; it stands in every object's name
+data_directory = \"/var/lib/postgresql/17/main\"
+connection = \"host=/var/run/postgresql user=seawall dbname=postgres\"
+
+[repository]                                      # for every cluster; [defaults.repository] is the same place
+owner = \"ed25519:…\"
+recipients = [\"age1…\", \"age1…\"]
+
+[[repository.region]]
+name = \"north\"
+url = \"file:///mnt/north/pg\"
+
+[cluster.orders.backup]                           # for this cluster only
+nice = 15
+```
+
+Precedence, lowest first: default, `[defaults]` and sections at the top, `[cluster.NAME]`. A list is one value: a cluster that names regions has
+those and no others. `{cluster}` in a path stands for the cluster's name. `seawall config show --origin` says where each value comes from.
+
+Unknown keys, values of the wrong kind and settings that do nothing where they stand are errors. A file that everybody can change is refused, and so is one that
+everybody can read while a password stands in it.
+";
+
+fn describe(command: &mut clap::Command, page: &mut String) {
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let help = command.render_long_help().to_string();
+    let help: String = help.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    write!(page, "\n## {name}\n\n```text\n{}\n```\n", help.trim_end()).unwrap();
+    for inner in command.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
+        describe(inner, page);
+    }
+}
+
+fn compare(name: &str, page: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    if std::env::var_os("SEAWALL_REGENERATE").is_some() {
+        std::fs::write(&path, page).unwrap();
+        return;
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/{name} is not what the declarations say; write it anew with\n  SEAWALL_REGENERATE=1 cargo test -p seawall --test reference"
+    );
+}

@@ -1,0 +1,75 @@
+//! Whether a file of the archive is what the server asked for, before it is handed over.
+//!
+//! A server takes a segment of another cluster, another version or another place for the end of WAL and goes on without a
+//! word. Promises: what passes has the right length, address, system identifier, segment size and version. Deliberately does
+//! not read records.
+
+use seawall_pg::{ControlFile, SegmentName, Timeline, WalFileName, WalPageHeader};
+use seawall_repo::keys::Digest;
+use seawall_repo::wal_object::{OpenWal, WalContent};
+
+use crate::archive::plan_file::PlanFile;
+
+/// What a file has to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) file: WalFileName,
+    pub(super) control: &'a ControlFile,
+    pub(super) plan: Option<&'a PlanFile>,
+}
+
+impl Wanted<'_> {
+    /// What is wrong with an object under the file's name.
+    pub(super) fn object(&self, wal: &OpenWal) -> Result<(), String> {
+        let (WalFileName::Segment(name) | WalFileName::Partial(name)) = self.file else { return Ok(()) };
+        let size = self.control.wal_segment_size;
+        if wal.header.segment_size != size || wal.header.size != size.bytes() {
+            return Err(format!("{} bytes long, not {}", wal.header.size, size.bytes()));
+        }
+        match &wal.content {
+            WalContent::Bytes(bytes) => self.first_page(name, bytes),
+            WalContent::Parts(_) => Ok(()),
+        }
+    }
+
+    /// What is wrong with part `number` of it, which the object of the whole names by its digest.
+    pub(super) fn part(&self, number: usize, digest: &Digest, wal: &OpenWal) -> Result<(), String> {
+        if wal.plain_digest != *digest {
+            return Err("it is not the part that the object of the whole names".to_owned());
+        }
+        let (WalFileName::Segment(name) | WalFileName::Partial(name)) = self.file else {
+            return Err("it has no parts".to_owned());
+        };
+        match &wal.content {
+            WalContent::Bytes(bytes) if number == 0 => self.first_page(name, bytes),
+            WalContent::Bytes(_) => Ok(()),
+            WalContent::Parts(_) => Err("a part lies in parts".to_owned()),
+        }
+    }
+
+    /// What is wrong with a segment that begins so.
+    pub(super) fn first_page(&self, name: SegmentName, bytes: &[u8]) -> Result<(), String> {
+        let control = self.control;
+        let header = WalPageHeader::decode(bytes, control.version).map_err(|error| error.to_string())?;
+        let long = header.long.ok_or("it does not begin as a segment does")?;
+        let address = name.first_lsn(control.wal_segment_size).map_err(|error| error.to_string())?;
+        if long.system_identifier != control.system_identifier {
+            return Err(format!("it belongs to system identifier {}", long.system_identifier));
+        }
+        if long.segment_bytes != control.wal_segment_size.bytes_u32() || header.address != address {
+            return Err(format!("its content begins at {}, not at {address}", header.address));
+        }
+        if header.timeline > name.timeline() || !self.may_begin_on(name.timeline(), header.timeline) {
+            return Err(format!("its content begins on timeline {}", header.timeline));
+        }
+        Ok(())
+    }
+
+    /// Whether the first page of a segment of timeline `named` may be of timeline `found`: on a planned way, only if both
+    /// are on it.
+    fn may_begin_on(&self, named: Timeline, found: Timeline) -> bool {
+        let Some(way) = self.plan.and_then(|plan| plan.way.as_ref()) else { return true };
+        let on_way = |timeline| way.path.iter().any(|span| span.timeline == timeline);
+        !on_way(named) || on_way(found)
+    }
+}

@@ -1,0 +1,15 @@
+//! The WAL archive: what PostgreSQL hands over, and what recovery gets back.
+//!
+//! [`push`] is the `archive_command`, [`fetch`] the `restore_command`; [`plan_file`] is what a restore leaves for the second.
+//! [`inventory`] lists what there is.
+
+pub mod fetch;
+pub mod inventory;
+mod place;
+pub mod plan_file;
+pub mod push;
+mod read;
+#[cfg(test)]
+mod testing;
+
+pub use place::adopted;

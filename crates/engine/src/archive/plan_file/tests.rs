@@ -1,0 +1,146 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+fn tli(number: u32) -> Timeline {
+    Timeline::new(number).unwrap()
+}
+
+fn range(timeline: u32, first: u64, last: u64) -> PlannedRange {
+    PlannedRange { timeline: tli(timeline), first: SegmentNo(first), last: SegmentNo(last) }
+}
+
+/// From segment 8 of timeline 1, over the switch in the middle of segment 12, to the end of segment 20 of timeline 2.
+fn plan() -> PlanFile {
+    let switch = Lsn(12 * MIB + MIB / 2);
+    let way = PlannedWay {
+        timeline: tli(2),
+        path: vec![
+            PlannedSpan { timeline: tli(1), begin: Lsn(0), end: Some(switch) },
+            PlannedSpan { timeline: tli(2), begin: switch, end: None },
+        ],
+        serve: vec![range(1, 8, 11), range(2, 12, 20)],
+        frontier: Lsn(21 * MIB),
+        partial: None,
+        in_pg_wal: Vec::new(),
+    };
+    PlanFile {
+        version: PLAN_FILE_VERSION,
+        made: "2031-05-04T09:30:00.000000Z".parse().unwrap(),
+        cluster: "orders".parse().unwrap(),
+        system: SystemIdentifier(77),
+        postgresql: Version::from_major(17).unwrap(),
+        data_directory: PathBuf::from("/srv/new"),
+        backup: "20310504T000001Z-0000000000000000".parse().unwrap(),
+        segment_size: WalSegmentSize::new(1 << 20).unwrap(),
+        way: Some(way),
+        repository: PlannedRepository {
+            id: "00112233445566778899aabbccddeeff".parse().unwrap(),
+            owner: "ed25519:AAAA".to_owned(),
+            regions: vec![PlannedRegion { name: "north".to_owned(), url: "file:///mnt/north".to_owned() }],
+            without_regions: vec!["south".to_owned()],
+            identity_files: vec![PathBuf::from("/root/key.txt")],
+        },
+    }
+}
+
+fn segment(timeline: u32, number: u64) -> WalFileName {
+    let size = WalSegmentSize::new(1 << 20).unwrap();
+    WalFileName::Segment(SegmentName::new(tli(timeline), SegmentNo(number), size).unwrap())
+}
+
+#[test]
+fn each_segment_is_served_by_its_one_timeline() {
+    let plan = plan();
+    assert_eq!(plan.answer(segment(1, 11)), PlanAnswer::Deliver(segment(1, 11)));
+    assert_eq!(plan.answer(segment(2, 12)), PlanAnswer::Deliver(segment(2, 12)));
+    assert_eq!(
+        plan.answer(segment(1, 12)),
+        PlanAnswer::NotOfThisWay,
+        "the parent's own copy may go on in another life"
+    );
+    assert_eq!(plan.answer(segment(1, 15)), PlanAnswer::NotOfThisWay);
+    assert_eq!(plan.answer(segment(2, 11)), PlanAnswer::NotOfThisWay);
+    assert_eq!(plan.answer(segment(3, 15)), PlanAnswer::NotOfThisWay);
+}
+
+#[test]
+fn behind_the_frontier_only_the_target_timeline_may_still_deliver() {
+    let plan = plan();
+    assert_eq!(plan.answer(segment(2, 21)), PlanAnswer::IfThere(segment(2, 21)));
+    assert_eq!(plan.answer(segment(1, 21)), PlanAnswer::NotOfThisWay);
+    assert_eq!(plan.answer(segment(1, 7)), PlanAnswer::IfThere(segment(1, 7)));
+    let foreign: WalFileName = "0000000100000000FFFFFFFF".parse().unwrap();
+    assert_eq!(plan.answer(foreign), PlanAnswer::NotOfThisWay, "a name of another segment size");
+}
+
+#[test]
+fn history_files_of_ancestors_must_be_there_and_others_are_asked_for() {
+    let plan = plan();
+    let history = |number| WalFileName::TimelineHistory(tli(number));
+    assert_eq!(plan.answer(history(2)), PlanAnswer::Deliver(history(2)));
+    assert_eq!(plan.answer(history(1)), PlanAnswer::IfThere(history(1)));
+    assert_eq!(plan.answer(history(3)), PlanAnswer::IfThere(history(3)));
+}
+
+#[test]
+fn a_partial_segment_serves_under_the_plain_name() {
+    let mut plan = plan();
+    plan.way.as_mut().unwrap().partial = Some(SegmentNo(20));
+    let WalFileName::Segment(name) = segment(2, 20) else { unreachable!() };
+    assert_eq!(plan.answer(segment(2, 20)), PlanAnswer::Deliver(WalFileName::Partial(name)));
+    assert_eq!(plan.answer(segment(2, 19)), PlanAnswer::Deliver(segment(2, 19)));
+}
+
+#[test]
+fn what_was_put_into_pg_wal_is_left_to_the_server() {
+    let mut plan = plan();
+    plan.way.as_mut().unwrap().in_pg_wal = vec![range(2, 21, 23)];
+    assert_eq!(plan.answer(segment(2, 22)), PlanAnswer::InPgWal);
+    assert_eq!(plan.answer(segment(1, 22)), PlanAnswer::NotOfThisWay);
+    assert_eq!(plan.answer(segment(2, 24)), PlanAnswer::IfThere(segment(2, 24)));
+}
+
+#[test]
+fn a_standby_is_given_whatever_there_is() {
+    let mut plan = plan();
+    plan.way = None;
+    for name in [segment(1, 15), segment(7, 15), WalFileName::TimelineHistory(tli(9))] {
+        assert_eq!(plan.answer(name), PlanAnswer::IfThere(name));
+    }
+}
+
+#[test]
+fn it_is_read_back_as_written_and_unknown_fields_are_no_error() {
+    let plan = plan();
+    let bytes = plan.encode().unwrap();
+    assert_eq!(PlanFile::decode(&bytes).unwrap(), plan);
+    let grown = String::from_utf8(bytes).unwrap().replacen('{', "{\"later\": 1,", 1);
+    assert_eq!(PlanFile::decode(grown.as_bytes()).unwrap(), plan);
+}
+
+#[test]
+fn a_newer_or_contradictory_plan_is_refused() {
+    let text = String::from_utf8(plan().encode().unwrap()).unwrap();
+    let newer = text.replacen("\"version\": 1", "\"version\": 2", 1);
+    assert!(matches!(PlanFile::decode(newer.as_bytes()), Err(PlanFileError::Newer { found: 2 })));
+    let mut gap = plan();
+    gap.way.as_mut().unwrap().serve[1].first = SegmentNo(13);
+    let mut backwards = plan();
+    backwards.way.as_mut().unwrap().serve[0].last = SegmentNo(7);
+    let mut other = plan();
+    other.way.as_mut().unwrap().timeline = tli(1);
+    for wrong in [gap, backwards, other] {
+        let decoded = PlanFile::decode(&wrong.encode().unwrap());
+        assert!(matches!(decoded, Err(PlanFileError::Contradiction { .. })), "{decoded:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_decode_or_are_an_error(bytes: Vec<u8>) {
+        drop(PlanFile::decode(&bytes));
+    }
+}

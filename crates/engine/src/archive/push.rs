@@ -1,0 +1,211 @@
+//! `wal push`: one file that PostgreSQL hands over, stored in every region.
+//!
+//! Commit point: the object under the file's own name, put last. Success (PostgreSQL may then remove its file) means that the
+//! acknowledgement rule is met and that no region that answered holds another file under that name. Pushing the same file
+//! again, from this host or another, after a kill or a lost answer, is success; nothing is ever overwritten, and nothing of
+//! PostgreSQL's is touched. A rule that cannot be met is an error however long it lasts: PostgreSQL keeps the file and tries
+//! again. Deliberately does not look ahead and does not relax the rule with time.
+
+mod existing;
+mod identity;
+mod put;
+mod report;
+mod seal;
+mod source;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall_pg::wal_page::LONG_HEADER_BYTES;
+use seawall_pg::{History, SegmentName, Timeline, WalFileName};
+use seawall_repo::layout::{Named, Place};
+use seawall_repo::wal_object::WalFacts;
+
+use self::existing::{OtherCopy, label};
+use self::identity::{Ancestry, Identity, identify};
+use self::put::{Outcome, Putting, Stop};
+pub use self::report::{HeldBy, LackedBy, PushReport, Stored};
+use self::seal::Sealing;
+use self::source::WalSource;
+use super::place::adopted;
+use crate::backup::{host_name, now};
+use crate::error::{Error, Result};
+use crate::monitor::Finding;
+use crate::repository::Repository;
+
+/// Where fewer copies than regions are enough, a region may be so much slower than the first.
+const LAG_MAX: Duration = Duration::from_secs(10);
+/// Every file is stored without an index of its records until there is a reader of records.
+const NO_INDEX: &str = "this release does not index WAL";
+
+/// Stores the file that `path` names (`%p`: from the data directory where it is relative).
+///
+/// # Errors
+/// `source`: the file is not what its name says, or cannot be read. `usage`: no name of a WAL file; a system identifier that
+/// the cluster has not adopted; no key file of a host. `data`: a region holds another file under the name. `unavailable`:
+/// too few regions hold it now; nothing is lost.
+pub async fn push(repository: &Repository, data_directory: &Path, path: &Path) -> Result<PushReport> {
+    let writer = repository.writer()?.id();
+    let source = look(repository, data_directory, path).await?;
+    let place = Place { cluster: repository.cluster().clone(), system: source.control.system_identifier };
+    adopted(repository, &place).await?;
+    let identity = check(repository, &place, &source).await?;
+    let mut findings = repository.take_findings();
+    findings.extend(unparsed(&source, &identity));
+    let facts = facts(repository, place, &source, identity)?;
+    let name = facts.name();
+    let putting =
+        Putting::new(repository, Sealing { repository: repository.clone(), facts }, Arc::clone(&source));
+    let outcome = match putting.run().await {
+        Ok(outcome) if outcome.verdict.met => outcome,
+        Ok(outcome) => return Err(too_few(&source, &outcome)),
+        Err(Stop::Failed(error)) => return Err(error),
+        Err(Stop::Conflict(copy)) => {
+            return Err(conflict(&copy, &format!("{writer} ({})", label(repository, writer))));
+        }
+        Err(Stop::Unbelieved { region, name, why }) => {
+            return Err(Error::data(
+                "archive.copy-unbelieved",
+                format!("region {region} holds something under {name} that cannot be believed"),
+            )
+            .fact("why", why)
+            .hint("nothing was overwritten and PostgreSQL keeps its file; compare with the other regions, and move this copy out of the region by hand"));
+        }
+    };
+    findings.extend(outcome.failed.iter().map(|(region, why)| {
+        Finding {
+            id: "archive.region-behind",
+            what: format!("region {region} lacks {name}: {why}"),
+            hint: Some(
+                "the acknowledgement rule is met by the others; this region has to be brought up to date"
+                    .to_owned(),
+            ),
+        }
+    }));
+    Ok(report(&source, outcome, findings))
+}
+
+async fn look(repository: &Repository, data_directory: &Path, path: &Path) -> Result<Arc<WalSource>> {
+    let (directory, path, world) = (data_directory.to_owned(), path.to_owned(), repository.world().clone());
+    let looked = tokio::task::spawn_blocking(move || WalSource::look(&directory, &path, &world)).await;
+    let source =
+        looked.map_err(|error| Error::bug("archive.look", "a reading thread ended").because(error))??;
+    Ok(Arc::new(source))
+}
+
+/// Whether the file is what its name says.
+async fn check(repository: &Repository, place: &Place, source: &WalSource) -> Result<Identity> {
+    match source.file {
+        WalFileName::Segment(name) | WalFileName::Partial(name) => {
+            let ancestry = ancestry(repository, place, source, name.timeline()).await;
+            check_segment(source, name, &ancestry)
+        }
+        WalFileName::BackupHistory { .. } => {
+            match source.file.backup_start(source.control.wal_segment_size) {
+                Ok(_) => Ok(Identity::Right),
+                Err(error) => Err(source.refused(error)),
+            }
+        }
+        WalFileName::TimelineHistory(timeline) => {
+            Ok(match Ancestry::parse(timeline, &source.read_part(0)?) {
+                Ancestry::Known(_) => Identity::Right,
+                Ancestry::Unknown(why) => Identity::Unparsed(why),
+            })
+        }
+    }
+}
+
+fn check_segment(source: &WalSource, name: SegmentName, ancestry: &Ancestry) -> Result<Identity> {
+    let first = source.read_first(LONG_HEADER_BYTES)?;
+    identify(&first, name, source, ancestry).map_err(|error| source.refused(error))
+}
+
+/// Where the timeline in a name came from: the history file beside the segment, else the archived one.
+async fn ancestry(
+    repository: &Repository,
+    place: &Place,
+    source: &WalSource,
+    timeline: Timeline,
+) -> Ancestry {
+    let unknown = |why: &dyn std::fmt::Display| {
+        Ancestry::Unknown(format!("the history of timeline {timeline} is not known: {why}"))
+    };
+    match source.history_beside(timeline) {
+        Ok(Some(content)) => return Ancestry::parse(timeline, &content),
+        Ok(None) if timeline == Timeline::FIRST => return Ancestry::Known(History::root(timeline)),
+        Ok(None) => {}
+        Err(error) => return unknown(&error),
+    }
+    let name = Named::Wal { place: place.clone(), file: WalFileName::TimelineHistory(timeline) }.into();
+    match super::read::small(repository, &name).await {
+        Ok(content) => Ancestry::parse(timeline, &content),
+        Err(error) => unknown(&error),
+    }
+}
+
+fn unparsed(source: &WalSource, identity: &Identity) -> Option<Finding> {
+    let Identity::Unparsed(why) = identity else { return None };
+    Some(Finding {
+        id: "archive.not-identified",
+        what: format!("{} was stored, but what it is could not be told: {why}", source.file),
+        hint: Some("it is kept as PostgreSQL gave it; check that a restore can use it".to_owned()),
+    })
+}
+
+fn facts(repository: &Repository, place: Place, source: &WalSource, identity: Identity) -> Result<WalFacts> {
+    let no_index_reason = match identity {
+        Identity::Right => NO_INDEX.to_owned(),
+        // A header has room for a sentence, not for whatever a damaged file makes an error say.
+        Identity::Unparsed(why) => why.chars().take(300).collect(),
+    };
+    Ok(WalFacts {
+        place,
+        file: source.file,
+        segment_size: source.control.wal_segment_size,
+        host: host_name(),
+        archived: now(repository.world())?,
+        no_index_reason,
+    })
+}
+
+fn report(source: &WalSource, outcome: Outcome, findings: Vec<Finding>) -> PushReport {
+    PushReport {
+        file: source.file,
+        bytes: source.bytes,
+        sealed_bytes: outcome.sealed_bytes,
+        parts: if source.is_parted() { source.parts() } else { 0 },
+        held_by: outcome.stored.into_iter().map(|(region, stored)| HeldBy { region, stored }).collect(),
+        lacked_by: outcome.failed.into_iter().map(|(region, why)| LackedBy { region, why }).collect(),
+        findings,
+    }
+}
+
+fn conflict(copy: &OtherCopy, own: &str) -> Error {
+    Error::data("archive.conflict", format!("region {} holds another file under {}", copy.region, copy.name))
+        .fact("there", format!("writer {} ({}), host {}, archived {}", copy.writer, copy.label, copy.host, copy.archived))
+        .fact("here", format!("writer {own}, host {}", host_name()))
+        .hint("two servers write the same timeline: find out which one is the primary, and stop archiving on the other (archive_mode = off)")
+        .hint("nothing was overwritten, and PostgreSQL keeps its file")
+}
+
+fn too_few(source: &WalSource, outcome: &Outcome) -> Error {
+    let verdict = &outcome.verdict;
+    let error = Error::unavailable(
+        "archive.too-few-regions",
+        format!(
+            "{} is in {} of {} regions that must hold it",
+            source.file,
+            verdict.holding.len(),
+            verdict.needed
+        ),
+    );
+    let error = outcome
+        .failed
+        .iter()
+        .fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}")));
+    error.hint("nothing is lost: PostgreSQL keeps the file and tries again; bring the region back, or set repository.ack to the number of copies that are enough")
+}
+
+#[cfg(test)]
+mod tests;

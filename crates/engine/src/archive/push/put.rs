@@ -1,0 +1,198 @@
+//! Putting the objects of one WAL file to every region at the same time, and what each region's answer means.
+//!
+//! Promises: a region gets the object under the plain name only if it holds every part; nothing is overwritten; a region that
+//! holds another file under one of the names stops the push, whatever the others say.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use seawall_repo::keys::{Digest, DigestKey};
+use seawall_repo::layout::ObjectName;
+use seawall_repo::object::SealedObject;
+use seawall_store::{
+    Ack, DetachReason, PerRegion, Put, RegionName, RegionSet, StoreError, Verdict, acknowledge,
+};
+
+use super::existing::{Digested, Found, OtherCopy, compare};
+use super::report::Stored;
+use super::seal::Sealing;
+use super::source::WalSource;
+use crate::error::Error;
+use crate::repository::{Acknowledge, Repository};
+
+/// What the regions said in the end.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) verdict: Verdict,
+    /// Regions that hold the file, and since when.
+    pub(super) stored: Vec<(RegionName, Stored)>,
+    /// Regions that do not, and why.
+    pub(super) failed: Vec<(RegionName, String)>,
+    /// Bytes of the objects as sealed.
+    pub(super) sealed_bytes: u64,
+}
+
+/// Why a push ends at once.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Another file stands there.
+    Conflict(Box<OtherCopy>),
+    /// Something stands there that cannot be believed.
+    Unbelieved { region: RegionName, name: ObjectName, why: String },
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Puts one WAL file.
+pub(super) struct Putting<'a> {
+    repository: &'a Repository,
+    sealing: Sealing,
+    source: Arc<WalSource>,
+    set: RegionSet,
+    sealed_bytes: u64,
+}
+
+/// A step of a push.
+type Step<T> = Result<T, Stop>;
+
+/// One region's answer: the digest of what it holds, and whether this push stored it.
+type Answers = PerRegion<Result<(Digest, Stored), StoreError>>;
+
+impl<'a> Putting<'a> {
+    pub(super) fn new(repository: &'a Repository, sealing: Sealing, source: Arc<WalSource>) -> Self {
+        let set = repository.regions().set();
+        // Where some copies are enough, a region that hangs must not hold the server's archiver up.
+        let set = match repository.acknowledge() {
+            Acknowledge::All => set,
+            Acknowledge::AtLeast(_) => set.with_lag_max(super::LAG_MAX),
+        };
+        Self { repository, sealing, source, set, sealed_bytes: 0 }
+    }
+
+    /// Puts all of it.
+    pub(super) async fn run(mut self) -> Step<Outcome> {
+        let answers =
+            if self.source.is_parted() { self.put_parted().await? } else { self.put_whole().await? };
+        let mut stored = Vec::new();
+        let mut failed: Vec<(RegionName, String)> = Vec::new();
+        for gone in self.set.detached() {
+            failed.push((gone.region, crate::repository::reason(&gone.reason)));
+        }
+        let mut puts = Vec::new();
+        for (region, answer) in answers {
+            match answer {
+                Ok((_, how)) => {
+                    stored.push((region.clone(), how));
+                    puts.push((region, Ok(Put::AlreadyThere)));
+                }
+                Err(error) => {
+                    if !failed.iter().any(|(known, _)| *known == region) {
+                        failed.push((region.clone(), error.chain()));
+                    }
+                    puts.push((region, Err(error)));
+                }
+            }
+        }
+        let rule = match self.repository.acknowledge() {
+            Acknowledge::All => Ack::All,
+            Acknowledge::AtLeast(count) => Ack::AtLeast(count),
+        };
+        let verdict = acknowledge(rule, self.repository.regions().len(), &PerRegion::new(puts));
+        Ok(Outcome { verdict, stored, failed, sealed_bytes: self.sealed_bytes })
+    }
+
+    async fn put_whole(&mut self) -> Step<Answers> {
+        let (plain, object) = self.seal_part(0, None).await?;
+        self.put(object, &|key: &DigestKey| Ok(key.digest(&plain))).await
+    }
+
+    /// Parts first; the object that tells of them only to regions that hold them all.
+    async fn put_parted(&mut self) -> Step<Answers> {
+        let mut whole = self.repository.digest_key()?.hasher();
+        let mut digests = Vec::new();
+        for part in 0..self.source.parts() {
+            let (plain, object) = self.seal_part(part, Some(part)).await?;
+            whole.update(&plain);
+            let answers = self.put(object, &|key: &DigestKey| Ok(key.digest(&plain))).await?;
+            match self.let_go(part, &answers) {
+                Some(digest) => digests.push(digest),
+                None => return Ok(answers),
+            }
+        }
+        let object = self.sealing.seal_parted(&digests, whole.finish(), self.source.bytes)?;
+        let source = Arc::clone(&self.source);
+        self.put(object, &move |key: &DigestKey| source.digest(key)).await
+    }
+
+    /// Detaches regions without this part, and those whose copy has another digest than the first one's (it was sealed with
+    /// keys of another generation): the object of the whole can name only one. The digest to name; none if no region is left.
+    fn let_go(&self, part: u32, answers: &Answers) -> Option<Digest> {
+        let named = answers.iter().find_map(|(_, answer)| answer.as_ref().ok().map(|(digest, _)| *digest));
+        for (region, answer) in answers.iter() {
+            let reason = match answer {
+                Err(error) => error.chain(),
+                Ok((digest, _)) if Some(*digest) == named => continue,
+                Ok(_) => format!("its part {part} was sealed with keys of another generation"),
+            };
+            self.set.detach(region, DetachReason::Failed(reason));
+        }
+        named
+    }
+
+    async fn seal_part(&self, read: u32, part: Option<u32>) -> Step<(Vec<u8>, SealedObject)> {
+        let (source, sealing) = (Arc::clone(&self.source), self.sealing.clone());
+        let work = move || {
+            let plain = source.read_part(read)?;
+            let object = sealing.seal(&plain, part)?;
+            Ok::<_, Error>((plain, object))
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Error::bug("archive.seal", "the sealing thread ended").because(error))?
+            .map_err(Stop::Failed)
+    }
+
+    async fn put(&mut self, object: SealedObject, plain: &Digested<'_>) -> Step<Answers> {
+        let (name, bytes, digest) = object.into_parts();
+        let bytes = Bytes::from(bytes);
+        self.sealed_bytes += bytes.len() as u64;
+        let mut answers = Vec::new();
+        for (region, put) in self.set.put_all(name.as_str(), &bytes).await {
+            let answer = match put {
+                Ok(Put::Created) => Ok((digest, Stored::Now)),
+                Ok(Put::AlreadyThere) => Ok((digest, Stored::Before)),
+                Ok(Put::Conflict { existing }) => {
+                    let held = self.settle(&region, &name, &existing, plain).await?;
+                    Ok((held, Stored::Before))
+                }
+                Err(error) => Err(error),
+            };
+            answers.push((region, answer));
+        }
+        Ok(PerRegion::new(answers))
+    }
+
+    async fn settle(
+        &self,
+        region: &RegionName,
+        name: &ObjectName,
+        existing: &seawall_store::Existing,
+        plain: &Digested<'_>,
+    ) -> Step<Digest> {
+        let place = self.repository.regions().find(region.as_str()).ok_or_else(|| {
+            Error::bug("archive.region", format!("region {region} answered and is not there"))
+        })?;
+        match compare(self.repository, place, name, existing, plain).await? {
+            Found::Same(digest) => Ok(digest),
+            Found::Other(copy) => Err(Stop::Conflict(copy)),
+            Found::Unbelieved(why) => {
+                Err(Stop::Unbelieved { region: region.clone(), name: name.clone(), why })
+            }
+        }
+    }
+}

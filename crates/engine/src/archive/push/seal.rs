@@ -1,0 +1,87 @@
+//! From a file's bytes to sealed objects, on all cores, away from the runtime's threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use seawall_repo::compress::{CompressedFrame, Compression, Compressor};
+use seawall_repo::keys::Digest;
+use seawall_repo::object::SealedObject;
+use seawall_repo::wal_object::{WalBuildError, WalFacts, WalSealer, frames_of};
+
+use crate::error::{Error, Result};
+use crate::repository::{Repository, WorldEntropy};
+
+/// Seals the objects of one WAL file.
+#[derive(Debug, Clone)]
+pub(super) struct Sealing {
+    pub(super) repository: Repository,
+    pub(super) facts: WalFacts,
+}
+
+impl Sealing {
+    /// A whole file, or (`part`) a part of one.
+    pub(super) fn seal(&self, plain: &[u8], part: Option<u32>) -> Result<SealedObject> {
+        let frames = compress_on_all_cores(plain, compression(self.repository.compression_level()))?;
+        let mut entropy = WorldEntropy::new(self.repository.world());
+        let sealer = self.sealer()?;
+        let sealed = match part {
+            None => sealer.seal_compressed(plain, &frames, &mut entropy),
+            Some(number) => sealer.seal_part(number, plain, &frames, &mut entropy),
+        };
+        sealed.map_err(|error| self.unsealed(error))
+    }
+
+    /// The object that tells of the parts.
+    pub(super) fn seal_parted(&self, parts: &[Digest], whole: Digest, size: u64) -> Result<SealedObject> {
+        let mut entropy = WorldEntropy::new(self.repository.world());
+        let sealed = self.sealer()?.seal_parted(parts, whole, size, &mut entropy);
+        sealed.map_err(|error| self.unsealed(error))
+    }
+
+    fn sealer(&self) -> Result<WalSealer<'_>> {
+        Ok(WalSealer {
+            facts: &self.facts,
+            sealer: self.repository.sealer()?,
+            key: self.repository.writer()?,
+        })
+    }
+
+    fn unsealed(&self, error: WalBuildError) -> Error {
+        Error::bug("archive.seal", format!("{} could not be sealed", self.facts.file)).because(error)
+    }
+}
+
+fn compression(level: i32) -> Compression {
+    if level == 0 { Compression::None } else { Compression::Zstd(level) }
+}
+
+/// The frames of `plain` in order; threads take the next one as they finish one.
+fn compress_on_all_cores(plain: &[u8], compression: Compression) -> Result<Vec<CompressedFrame<'_>>> {
+    let frames: Vec<&[u8]> = frames_of(plain).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || -> std::result::Result<_, seawall_repo::compress::CompressError> {
+        let mut compressor = Compressor::new(compression)?;
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(frame) = frames.get(index) else { return Ok(done) };
+            done.push((index, compressor.compress_frame(frame)?));
+        }
+    };
+    let finished: Vec<_> = std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..cores.min(frames.len())).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        std::iter::once(Ok(own)).chain(helpers.into_iter().map(|helper| helper.join())).collect()
+    });
+    let mut compressed = Vec::with_capacity(frames.len());
+    for outcome in finished {
+        let done = outcome.map_err(|_panic| Error::bug("archive.compress", "a compressing thread ended"))?;
+        compressed.extend(
+            done.map_err(|error| {
+                Error::bug("archive.compress", "WAL could not be compressed").because(error)
+            })?,
+        );
+    }
+    compressed.sort_by_key(|(index, _)| *index);
+    Ok(compressed.into_iter().map(|(_, frame)| frame).collect())
+}

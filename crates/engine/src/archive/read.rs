@@ -1,0 +1,62 @@
+//! Reading WAL objects whole: verified to the digest of the file, from the best region with a good copy.
+//!
+//! Promises: a copy that does not fit the caller's own check counts as damaged, and the next region is asked. The answer of
+//! every region is kept, so that the caller can tell absence, outage and damage apart.
+
+use seawall_repo::compress::Decompressor;
+use seawall_repo::error::{Fault, ObjectError};
+use seawall_repo::layout::ObjectName;
+use seawall_repo::object::OpenHead;
+use seawall_repo::wal_object::{OpenWal, PartJoiner, WalContent, WalReader};
+use seawall_store::{Extent, NotServed, RegionName};
+
+use crate::error::{Error, Result};
+use crate::repository::{OBJECT_BYTES_MAX, Repository, not_served};
+
+/// A WAL object, and what joins its parts where it lies in parts.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) wal: OpenWal,
+    pub(super) joiner: Option<PartJoiner>,
+    pub(super) region: RegionName,
+}
+
+/// Reads one object; `fits` says what is wrong with one that is not what is wanted.
+pub(super) async fn open(
+    repository: &Repository,
+    name: &ObjectName,
+    fits: &(dyn Fn(&OpenWal) -> std::result::Result<(), String> + Sync),
+) -> std::result::Result<Opened, NotServed> {
+    let created = repository.created(name).await;
+    let reader = WalReader { trust: repository.trust(), keys: repository.keys() };
+    let extent = Extent::Whole { bytes_max: OBJECT_BYTES_MAX };
+    let refused = |reason: String| ObjectError::new(name, Fault::KindHeader { reason });
+    let check = |bytes: &[u8]| {
+        let mut decompressor = Decompressor::new().map_err(|error| refused(error.to_string()))?;
+        let wal = reader.open(name, bytes, created, &mut decompressor)?;
+        fits(&wal).map_err(refused)?;
+        let joiner = match &wal.content {
+            WalContent::Bytes(_) => None,
+            WalContent::Parts(_) => {
+                reader.join(&OpenHead::open(name, bytes, repository.trust(), created)?, &wal)?
+            }
+        };
+        Ok::<_, ObjectError>((wal, joiner))
+    };
+    let served = repository.regions().get_any(name.as_str(), extent, |_region, bytes| check(&bytes)).await?;
+    repository.notice_faults(name, &served.faults);
+    let (wal, joiner) = served.value;
+    Ok(Opened { wal, joiner, region: served.region })
+}
+
+/// The content of a file that never lies in parts, such as a history file.
+///
+/// # Errors
+/// Missing, damaged or out of reach in every region.
+pub(super) async fn small(repository: &Repository, name: &ObjectName) -> Result<Vec<u8>> {
+    let opened = open(repository, name, &|_| Ok(())).await.map_err(|error| not_served(&error))?;
+    match opened.wal.content {
+        WalContent::Bytes(bytes) => Ok(bytes),
+        WalContent::Parts(_) => Err(Error::data("archive.in-parts", format!("{name} lies in parts"))),
+    }
+}

@@ -1,0 +1,483 @@
+//! Taking a backup.
+//!
+//! Commit point: the manifest, put to each region that holds everything it needs. Before it nothing that was put makes a
+//! backup exist; interrupted at any place, the next backup takes over what is there.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Duration;
+
+use seawall_repo::compress::{Compression, Compressor};
+use seawall_repo::id::BackupId;
+use seawall_repo::keys::WriterKey;
+use seawall_repo::manifest::{self, Manifest, ManifestBody, ManifestHeader};
+use seawall_repo::time::Time;
+use seawall_repo::usage::PackRow;
+use seawall_store::{Bandwidth, DetachReason, RegionSet};
+
+use super::adopt::Adopted;
+use super::collect::{Collected, ParentBlocks};
+use super::jobs::{Merged, SourceKind, SourcePath, of_walk};
+use super::packer::PackContext;
+use super::parent::ParentEntries;
+use super::pipeline::Pipeline;
+use super::plan::packs_to_empty;
+use super::prepare::{Prepared, give_word, prepare, refuse_unfit, since_parent};
+use super::record::server_record;
+use super::report::{BackupReport, LeftOut};
+use super::upload::{self, UploadSender, Uploaded};
+use super::wal_wait::{self, NeededWal};
+use super::worker::{PackAge, Shared};
+use super::{intent, now};
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::repository::{Maps, Repository, WorldEntropy, put_everywhere, reason};
+use crate::source::external::find_external;
+use crate::source::{
+    ConnectOptions, Connection, Facts, Niceness, PageRules, Reader, StartOptions, Started, Stopped, Walk,
+    read_control,
+};
+
+/// How to take a backup.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// Store every page, whatever earlier backups hold.
+    pub full: bool,
+    /// Build on this backup.
+    pub parent: Option<BackupId>,
+    /// Make the checkpoint at the start at once instead of spreading it.
+    pub fast_checkpoint: bool,
+    /// How long that checkpoint may take.
+    pub checkpoint_deadline: Duration,
+    /// Threads that read and compress; 0 for one a core.
+    pub workers: usize,
+    /// How far those threads step back behind the server.
+    pub niceness: Niceness,
+    /// What is read from the data directory at most.
+    pub disk_rate: Option<Bandwidth>,
+    /// Whether private keys outside the data directory belong to the backup.
+    pub include_private_keys: bool,
+    /// How long to wait for the backup's WAL.
+    pub wal_wait: Duration,
+    /// A region this much slower than the first is let go.
+    pub lag_max: Duration,
+}
+
+/// Most bytes under construction in all workers together.
+const BUILDING_BYTES_MAX: usize = 128 << 20;
+
+/// Takes a backup of the server that `connect` leads to, whose files lie in `data_directory`.
+///
+/// # Errors
+/// Whatever keeps the backup from existing in at least one region.
+pub async fn run(
+    repository: &Repository,
+    connect: &ConnectOptions,
+    data_directory: &Path,
+    options: &BackupOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<BackupReport> {
+    let began = repository.world().clock.monotonic();
+    monitor.phase("looking at the server", None);
+    let connection = Connection::open(connect).await?;
+    let facts = Facts::gather(&connection, connect).await?;
+    refuse_unfit(&facts)?;
+    let set = Arc::new(repository.regions().set().with_lag_max(options.lag_max));
+    let prepared = prepare(repository, &set, &facts, data_directory, options, &monitor).await?;
+
+    let started_at = now(repository.world())?;
+    let backup = new_id(repository, started_at)?;
+    let (word, adopted) = give_word(repository, &set, &prepared, backup).await?;
+    let adopted_packs = adopted.packs().to_vec();
+    monitor.phase("waiting for the server's checkpoint", None);
+    let start = StartOptions {
+        label: format!("seawall {backup}"),
+        fast_checkpoint: options.fast_checkpoint,
+        deadline: options.checkpoint_deadline,
+    };
+    let session = Started::start(connection, &start, repository.world()).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let renewal = tokio::spawn(intent::renew(
+        word,
+        repository.clone(),
+        Arc::clone(&set),
+        Arc::clone(&monitor),
+        Arc::clone(&stop),
+    ));
+    let _renewal = AbortOnDrop(renewal);
+
+    let job = Job {
+        repository,
+        set: &set,
+        facts: &facts,
+        prepared: &prepared,
+        data_directory,
+        options,
+        monitor: &monitor,
+        backup,
+    };
+    let (collected, uploaded) = job.copy(&session, adopted, stop).await?;
+    let control = read_control(data_directory, repository.world().clock.as_ref())?;
+    let (stopped, _connection) = session.stop().await?;
+    monitor.phase("waiting for the backup's WAL", None);
+    let wal = NeededWal {
+        place: prepared.place.clone(),
+        timeline: stopped.timeline,
+        start: stopped.start_lsn,
+        stop: stopped.stop_lsn,
+        segment_size: facts.wal_segment_size,
+    };
+    wal_wait::wait(&set, &wal, options.wal_wait, repository.world()).await?;
+
+    let finished =
+        Finished { collected, uploaded, adopted: adopted_packs, control: control.bytes, stopped, started_at };
+    let manifest = job.manifest(&finished)?;
+    job.commit(&manifest).await?;
+    Ok(job.report(&manifest, finished, began))
+}
+
+/// What all steps of one backup share.
+struct Job<'a> {
+    repository: &'a Repository,
+    set: &'a Arc<RegionSet>,
+    facts: &'a Facts,
+    prepared: &'a Prepared,
+    data_directory: &'a Path,
+    options: &'a BackupOptions,
+    monitor: &'a Arc<dyn Monitor>,
+    backup: BackupId,
+}
+
+/// A backup whose files are stored and whose WAL has arrived.
+struct Finished {
+    collected: Collected,
+    uploaded: Uploaded,
+    adopted: Vec<upload::PackRow>,
+    control: Vec<u8>,
+    stopped: Stopped,
+    started_at: Time,
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn new_id(repository: &Repository, started_at: Time) -> Result<BackupId> {
+    BackupId::new(started_at.seconds(), &mut WorldEntropy::new(repository.world())).ok_or_else(|| {
+        Error::source_side(
+            "backup.clock",
+            "the clock of this host is far outside the years a backup can have",
+        )
+    })
+}
+
+impl Job<'_> {
+    /// Reads and stores all files.
+    async fn copy(
+        &self,
+        session: &Started,
+        adopted: Adopted,
+        stop: Arc<AtomicBool>,
+    ) -> Result<(Collected, Uploaded)> {
+        let (uploads, uploader) = upload::start(Arc::clone(self.set));
+        let uploader = AbortOnDrop(uploader);
+        let pipeline = self.pipeline(session, adopted, uploads, Arc::clone(&stop))?;
+        let (paths, total) = self.paths()?;
+        self.monitor.phase("reading the data directory", Some(total));
+        let parent = self.parent_entries(&pipeline);
+        let copying = tokio::task::spawn_blocking(move || pipeline.run(paths, parent));
+        tokio::pin!(copying);
+        let collected = tokio::select! {
+            done = &mut copying => done.map_err(|_panic| Error::bug("backup.thread", "the backup's threads panicked"))?,
+            gone = session.lost() => {
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                // The threads end at their next job; their word is that they were interrupted.
+                let _interrupted = copying.await;
+                return Err(gone.into());
+            }
+        };
+        let mut uploader = uploader;
+        let uploaded = (&mut uploader.0)
+            .await
+            .map_err(|_panic| Error::bug("backup.uploader", "the uploader panicked"))?;
+        // The uploader's error is the cause when both failed.
+        let uploaded = uploaded?;
+        Ok((collected?, uploaded))
+    }
+
+    fn pipeline(
+        &self,
+        session: &Started,
+        adopted: Adopted,
+        uploads: UploadSender,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Pipeline> {
+        let repository = self.repository;
+        let control = &self.prepared.control.file;
+        let rules = PageRules {
+            backup_start: session.start_lsn(),
+            checksums: control.data_checksums(),
+            relation_segment_blocks: control.relation_segment_blocks,
+            ceiling: Arc::new(session.lsn_bound()),
+        };
+        let now_seconds = self.backup.seconds();
+        let parent = self.prepared.parent.as_ref();
+        let rows = parent.map(|parent| parent.body.packs.clone()).unwrap_or_default();
+        let changed_before = parent.map_or(0, |parent| parent.header.stored / 8192);
+        let workers = worker_count(self.options.workers);
+        let clock = Arc::clone(&repository.world().clock);
+        Ok(Pipeline {
+            shared: Shared {
+                reader: Reader::new(self.data_directory, rules, clock, self.options.disk_rate.clone()),
+                maps: Arc::new(Maps::new(repository, &self.prepared.place)),
+                runtime: tokio::runtime::Handle::current(),
+                digest_key: repository.digest_key()?.clone(),
+                emptied: packs_to_empty(
+                    &rows,
+                    now_seconds,
+                    since_parent(parent, now_seconds),
+                    changed_before,
+                ),
+                pack_age: PackAge { now_seconds, fulls: self.prepared.fulls.clone() },
+                adopted,
+                monitor: Arc::clone(self.monitor),
+            },
+            packs: PackContext {
+                sealer: repository.sealer()?.clone(),
+                place: self.prepared.place.clone(),
+                backup: self.backup,
+                writer: Arc::new(WriterKey::from_seed(*repository.writer()?.seed())),
+                world: repository.world().clone(),
+                numbers: AtomicU32::new(0),
+                uploads,
+                worker_bytes_max: (BUILDING_BYTES_MAX / workers).clamp(16 << 20, 64 << 20),
+            },
+            parent_blocks: Arc::new(ParentBlocks::default()),
+            workers,
+            niceness: self.options.niceness,
+            compression: compression(repository),
+            cancelled: stop,
+        })
+    }
+
+    fn parent_entries(&self, pipeline: &Pipeline) -> Option<ParentEntries> {
+        let parent = self.prepared.parent.as_ref()?;
+        let (maps, runtime) = (Arc::clone(&pipeline.shared.maps), pipeline.shared.runtime.clone());
+        Some(ParentEntries::new(
+            maps,
+            runtime,
+            parent.body.blocks.clone(),
+            Arc::clone(&pipeline.parent_blocks),
+        ))
+    }
+
+    /// All paths in order, and about how many bytes they have.
+    fn paths(&self) -> Result<(impl Iterator<Item = PathResult> + Send + 'static, u64)> {
+        let version = self.facts.server.version;
+        let external = find_external(&self.facts.files, self.options.include_private_keys)?;
+        for finding in &external.findings {
+            self.monitor.finding(finding);
+        }
+        for key in &external.left_out {
+            self.monitor.notice(&format!("{} is a private key and is left out", key.display()));
+        }
+        let total = total_bytes(self.data_directory, version)?;
+        let files = external.files.into_iter().map(|file| SourcePath {
+            path: file.path,
+            mode: file.mode,
+            kind: SourceKind::File { size: file.size_bytes },
+        });
+        let monitor = Arc::clone(self.monitor);
+        let walk =
+            Walk::new(self.data_directory, version)?.flat_map(move |entry| walked(entry, monitor.as_ref()));
+        Ok((Merged::new(walk, files), total))
+    }
+
+    fn manifest(&self, finished: &Finished) -> Result<Manifest> {
+        let stopped = &finished.stopped;
+        let ended = now(self.repository.world())?.max(finished.started_at);
+        let record =
+            server_record(self.facts, self.prepared.control.file.data_checksums(), finished.started_at);
+        let collected = &finished.collected;
+        let packs = self.pack_rows(finished)?;
+        let mut header = ManifestHeader {
+            backup: self.backup,
+            cluster: self.prepared.place.cluster.clone(),
+            system: self.prepared.place.system,
+            postgresql: self.facts.server.version.major(),
+            way: self.prepared.way.way,
+            parent: self.prepared.way.parent,
+            timeline: stopped.timeline,
+            start: stopped.start_lsn,
+            stop: stopped.stop_lsn,
+            stop_timeline: stopped.timeline,
+            started: finished.started_at,
+            stopped: ended,
+            segment_size: self.facts.wal_segment_size,
+            bytes: collected.bytes,
+            stored: finished.uploaded.bytes,
+            packs: u32::try_from(finished.uploaded.packs.len()).unwrap_or(u32::MAX),
+            maps: u32::try_from(finished.uploaded.maps).unwrap_or(u32::MAX),
+            uses: Vec::new(),
+            uses_more: false,
+            damaged_pages: collected.broken_count,
+            from_standby: stopped.on_standby,
+        };
+        let used: BTreeSet<BackupId> =
+            packs.iter().map(|row| row.pack.backup).chain(collected.map_backups.iter().copied()).collect();
+        let uses: Vec<BackupId> = used.into_iter().filter(|backup| *backup != self.backup).collect();
+        header.set_uses(&uses);
+        let body = ManifestBody {
+            uses,
+            blocks: collected.blocks.iter().map(block_row).collect(),
+            packs,
+            label: utf8(&stopped.label)?,
+            tablespace_map: utf8(&stopped.tablespace_map)?,
+            control: finished.control.clone(),
+            tablespaces: record.tablespaces,
+            server: record.server,
+            databases: record.databases,
+            slots: record.slots,
+            subscriptions: record.subscriptions,
+            prepared: record.prepared,
+            unlogged: record.unlogged,
+            row_estimates: record.row_estimates,
+            findings: collected.broken.iter().map(super::broken_row).collect(),
+            findings_more: collected.broken_count.saturating_sub(collected.broken.len() as u64),
+            external: collected.external.clone(),
+        };
+        Ok(Manifest { header, body })
+    }
+
+    /// Every pack in use: the parent's, this backup's, the adopted ones.
+    fn pack_rows(&self, finished: &Finished) -> Result<Vec<PackRow>> {
+        let of_parent = self.prepared.parent.iter().flat_map(|parent| &parent.body.packs);
+        let mut stored: std::collections::HashMap<_, _> =
+            of_parent.map(|row| (row.pack, (row.pages_stored, row.stored_bytes))).collect();
+        let own = finished.uploaded.packs.iter().chain(&finished.adopted);
+        stored.extend(own.map(|row| (row.pack, (row.pages, row.stored_bytes))));
+        let rows = finished.collected.uses.iter().map(|(pack, pages_in_use)| {
+            let (pages_stored, stored_bytes) = stored.get(pack).copied().ok_or_else(|| {
+                Error::bug("backup.unknown-pack", "the map names a pack that nobody stored")
+                    .fact("pack", format!("{} {}", pack.backup, pack.number))
+            })?;
+            Ok(PackRow { pack: *pack, pages_in_use: *pages_in_use, pages_stored, stored_bytes })
+        });
+        rows.collect()
+    }
+
+    /// The commit point.
+    async fn commit(&self, manifest: &Manifest) -> Result<()> {
+        self.monitor.phase("committing", None);
+        let mut compressor = Compressor::new(compression(self.repository))
+            .map_err(|error| Error::bug("backup.compressor", "zstd could not be set up").because(error))?;
+        let mut entropy = WorldEntropy::new(self.repository.world());
+        let sealed = manifest
+            .seal(self.repository.sealer()?, self.repository.writer()?, &mut compressor, &mut entropy)
+            .map_err(|error| {
+                Error::bug("backup.manifest", "the manifest could not be written").because(error)
+            })?;
+        put_everywhere(self.set, sealed).await.map(|_bytes| ())
+    }
+
+    fn report(&self, manifest: &Manifest, finished: Finished, began: Duration) -> BackupReport {
+        let (header, collected) = (&manifest.header, finished.collected);
+        let took = self.repository.world().clock.monotonic().saturating_sub(began);
+        let mut findings = collected.findings;
+        findings.extend(self.repository.take_findings());
+        let detached = self.set.detached();
+        BackupReport {
+            backup: self.backup,
+            way: self.prepared.way.clone(),
+            regions: self.set.attached().iter().map(|region| region.name().clone()).collect(),
+            left_out: detached
+                .iter()
+                .map(|gone| LeftOut { region: gone.region.clone(), reason: words(&gone.reason) })
+                .collect(),
+            start: header.start,
+            stop: header.stop,
+            timeline: header.timeline,
+            bytes: header.bytes,
+            files: collected.files,
+            stored: header.stored,
+            changed_pages: collected.changed_pages,
+            rewritten_pages: collected.rewritten_pages,
+            adopted_packs: finished
+                .adopted
+                .iter()
+                .filter(|row| collected.uses.contains_key(&row.pack))
+                .count() as u64,
+            vanished: collected.vanished,
+            damaged_pages: header.damaged_pages,
+            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            requests: self.repository.regions().meters().into_iter().collect(),
+            findings,
+        }
+    }
+}
+
+type PathResult = std::result::Result<SourcePath, crate::source::walk::WalkError>;
+
+fn walked(
+    entry: std::result::Result<crate::source::WalkEntry, crate::source::walk::WalkError>,
+    monitor: &dyn Monitor,
+) -> Vec<PathResult> {
+    match entry {
+        Ok(entry) => {
+            if let Some(finding) = entry.finding() {
+                monitor.finding(&finding);
+            }
+            of_walk(entry).into_iter().map(Ok).collect()
+        }
+        Err(error) => vec![Err(error)],
+    }
+}
+
+/// For the progress bar: one quick walk ahead.
+fn total_bytes(data_directory: &Path, version: seawall_pg::Version) -> Result<u64> {
+    let mut total = 0_u64;
+    for entry in Walk::new(data_directory, version)? {
+        let entry = entry?;
+        if entry.is_copied_file() {
+            total = total.saturating_add(entry.size_bytes);
+        }
+    }
+    Ok(total)
+}
+
+fn words(detached: &DetachReason) -> String {
+    reason(detached)
+}
+
+fn block_row(row: &super::collect::BlockRow) -> manifest::BlockRow {
+    manifest::BlockRow { first: row.first.clone(), entries: row.entries as u64, node: row.node }
+}
+
+fn utf8(bytes: &[u8]) -> Result<String> {
+    String::from_utf8(bytes.to_vec()).map_err(|error| {
+        Error::source_side(
+            "backup.label-not-text",
+            "the server's backup_label or tablespace_map is not UTF-8",
+        )
+        .hint("a tablespace's path is not UTF-8; move the tablespace to a path that is")
+        .because(error)
+    })
+}
+
+fn compression(repository: &Repository) -> Compression {
+    match repository.compression_level() {
+        0 => Compression::None,
+        level => Compression::Zstd(level),
+    }
+}
+
+fn worker_count(asked: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    if asked == 0 { cores.min(16) } else { asked.min(64) }
+}

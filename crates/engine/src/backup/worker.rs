@@ -1,0 +1,402 @@
+//! One worker: reads pages, keeps those the parent has, packs the others.
+//!
+//! Promises: a page is stored, or its place in an older pack is carried over because its digest is the same; broken pages
+//! are stored as they are and reported. A worker owns its packs: nothing on this road is locked.
+//! Memory: packs under construction of one worker stay below its budget; a run of 256 KiB beside it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use seawall_repo::compact::Temperature;
+use seawall_repo::compress::Compressor;
+use seawall_repo::keys::{DigestKey, PageDigest};
+use seawall_repo::map::chain::{DigestPages, LeafPages, ZERO_PAGE, resolve_digests, resolve_locations};
+use seawall_repo::map::diff::{Update, digest_update, location_update};
+use seawall_repo::map::file_block::{FileEntry, LeafChains};
+use seawall_repo::map::place::{LEAF_PAGES, PAGE_BYTES};
+use seawall_repo::pack::{PackId, Run, StoredRun};
+
+use super::adopt::Adopted;
+use super::jobs::{FileWork, Item, Work};
+use super::packer::{Class, Packer};
+use crate::error::{Error, Result};
+use crate::monitor::{Finding, Monitor};
+use crate::repository::Maps;
+use crate::source::{RUN_PAGES_MAX, Reader, SourceFile};
+
+static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
+/// A broken page, as the manifest lists it.
+#[derive(Debug, Clone)]
+pub(super) struct Broken {
+    pub(super) path: Vec<u8>,
+    pub(super) page: seawall_pg::page_check::BrokenPage,
+}
+
+/// What a worker made of one leaf.
+#[derive(Debug)]
+pub(super) struct LeafDone {
+    pub(super) leaf: u32,
+    /// Bytes of this leaf that there are; less than expected only where a file other than a relation shrank.
+    pub(super) bytes: u64,
+    pub(super) parent: Option<LeafChains>,
+    pub(super) locations: Update,
+    pub(super) digests: Update,
+    /// Pages in use, by pack.
+    pub(super) uses: Vec<(PackId, u64)>,
+    /// Pages stored anew because they changed.
+    pub(super) changed: u64,
+    /// Pages stored anew to empty an old pack.
+    pub(super) rewritten: u64,
+    pub(super) broken: Vec<Broken>,
+}
+
+/// What became of one path of a job.
+#[derive(Debug)]
+pub(super) enum Done {
+    Other(FileEntry),
+    /// Leaves of a file; all of them for a small one.
+    File {
+        file: Arc<FileWork>,
+        leaves: Vec<LeafDone>,
+        finding: Option<Finding>,
+    },
+    /// The file was gone when it was opened.
+    Vanished {
+        file: Arc<FileWork>,
+    },
+}
+
+/// What all workers share.
+pub(super) struct Shared {
+    pub(super) reader: Reader,
+    pub(super) maps: Arc<Maps>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) digest_key: DigestKey,
+    /// Packs whose pages are stored again because too little of them is in use.
+    pub(super) emptied: HashSet<PackId>,
+    /// Backups whose packs say when a page last changed, with their age in seconds.
+    pub(super) pack_age: PackAge,
+    pub(super) adopted: Adopted,
+    pub(super) monitor: Arc<dyn Monitor>,
+}
+
+/// How old packs are, for telling hot pages from cold ones.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PackAge {
+    /// When this backup began.
+    pub(super) now_seconds: u64,
+    /// Backups without a parent: their packs say nothing about when a page last changed.
+    pub(super) fulls: HashSet<seawall_repo::id::BackupId>,
+}
+
+impl PackAge {
+    fn class_of_changed(&self, earlier: Option<PackId>) -> Class {
+        let age = earlier.filter(|pack| !self.fulls.contains(&pack.backup)).map(|pack| {
+            std::time::Duration::from_secs(self.now_seconds.saturating_sub(pack.backup.seconds()))
+        });
+        match Temperature::of_changed_page(age) {
+            Temperature::Hot => Class::Hot,
+            Temperature::Cold => Class::Cold,
+        }
+    }
+}
+
+/// One worker.
+pub(super) struct Worker<'a> {
+    shared: &'a Shared,
+    packer: Packer<'a>,
+    compressor: Compressor,
+    buffer: Vec<u8>,
+}
+
+/// A leaf that was read, whose stored pages do not all have their places yet.
+struct Pending {
+    file: Arc<FileWork>,
+    leaf: u32,
+    bytes: u64,
+    older: Option<Older>,
+    locations: LeafPages,
+    digests: Vec<PageDigest>,
+    changed: u64,
+    rewritten: u64,
+    broken: Vec<Broken>,
+}
+
+/// What the parent has of a leaf.
+struct Older {
+    chains: LeafChains,
+    locations: LeafPages,
+    digests: DigestPages,
+}
+
+/// Where a page goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It stays where it is (or is zeros).
+    Stays,
+    /// Its bytes lie in an adopted pack.
+    Adopted,
+    Stored(Class),
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(shared: &'a Shared, packer: Packer<'a>, compressor: Compressor) -> Self {
+        Self { shared, packer, compressor, buffer: vec![0; RUN_PAGES_MAX * PAGE_BYTES] }
+    }
+
+    /// Does one piece of work.
+    pub(super) fn work(&mut self, work: Work) -> Result<Vec<Done>> {
+        let mut pending = Vec::new();
+        let mut done = Vec::new();
+        match work {
+            Work::Leaf { file, leaf } => {
+                self.file(&file, leaf..leaf.saturating_add(1), &mut pending, &mut done)?;
+            }
+            Work::Batch(items) => {
+                for item in items {
+                    match item {
+                        Item::Other(entry) => done.push(Done::Other(entry)),
+                        Item::File(file) => {
+                            self.file(&file, 0..leaves_of(file.size), &mut pending, &mut done)?;
+                        }
+                    }
+                }
+            }
+        }
+        self.packer.flush(&mut self.compressor)?;
+        settle(&mut pending, &self.packer.take_stored())?;
+        for leaf in pending {
+            let (number, leaf) = (leaf.file.number, finish_leaf(leaf));
+            if let Some(Done::File { leaves, .. }) = done.iter_mut().find(|done| is_of(done, number)) {
+                leaves.push(leaf);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Puts the packs that are still under construction.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.packer.finish(&mut self.compressor)
+    }
+
+    fn file(
+        &mut self,
+        file: &Arc<FileWork>,
+        leaves: std::ops::Range<u32>,
+        pending: &mut Vec<Pending>,
+        done: &mut Vec<Done>,
+    ) -> Result<()> {
+        let shared = self.shared;
+        let Some(mut source) = shared.reader.open(&file.path, Some(file.size))? else {
+            done.push(Done::Vanished { file: Arc::clone(file) });
+            return Ok(());
+        };
+        let finding = if leaves.start == 0 { source.finding() } else { None };
+        done.push(Done::File { file: Arc::clone(file), leaves: Vec::new(), finding });
+        for leaf in leaves {
+            let older = self.older(file, leaf)?;
+            let leaf = self.leaf(file, &mut source, leaf, older)?;
+            pending.push(leaf);
+        }
+        Ok(())
+    }
+
+    fn older(&self, file: &FileWork, leaf: u32) -> Result<Option<Older>> {
+        let Some(chains) = file.parent.get(leaf as usize) else { return Ok(None) };
+        let maps = &self.shared.maps;
+        let nodes = self.shared.runtime.block_on(async {
+            Ok::<_, Error>((maps.chain(&chains.locations).await?, maps.chain(&chains.digests).await?))
+        })?;
+        let damaged = |error| {
+            let path = crate::text::shown_bytes(&file.path);
+            Error::data("repository.map-damaged", format!("the parent's map of {path} cannot be resolved"))
+                .because(error)
+        };
+        let locations = resolve_locations(&nodes.0).map_err(damaged)?;
+        let digests = resolve_digests(&nodes.1).map_err(damaged)?;
+        Ok(Some(Older { chains: chains.clone(), locations, digests }))
+    }
+
+    fn leaf(
+        &mut self,
+        file: &Arc<FileWork>,
+        source: &mut SourceFile<'_>,
+        leaf: u32,
+        older: Option<Older>,
+    ) -> Result<Pending> {
+        let locations = older.as_ref().map_or_else(LeafPages::default, |older| older.locations.clone());
+        let mut pending = Pending {
+            file: Arc::clone(file),
+            leaf,
+            bytes: 0,
+            older,
+            locations,
+            digests: Vec::new(),
+            changed: 0,
+            rewritten: 0,
+            broken: Vec::new(),
+        };
+        let first = u64::from(leaf) * LEAF_PAGES as u64;
+        let end = ((first + LEAF_PAGES as u64) * PAGE_BYTES as u64).min(source.size_bytes());
+        let mut offset = first * PAGE_BYTES as u64;
+        while offset < end {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let read = self.run(source, &mut pending, offset, &mut buffer);
+            self.buffer = buffer;
+            let kept = read?;
+            offset += RUN_PAGES_MAX as u64 * PAGE_BYTES as u64;
+            if kept < RUN_PAGES_MAX * PAGE_BYTES {
+                break;
+            }
+        }
+        pending.locations.truncate(pending.digests.len());
+        Ok(pending)
+    }
+
+    /// Reads up to 32 pages and does with each what its digest says. The bytes that there are.
+    fn run(
+        &mut self,
+        source: &mut SourceFile<'_>,
+        pending: &mut Pending,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize> {
+        let read = source.read_run(offset, buffer)?;
+        self.shared.monitor.advance(read.bytes as u64);
+        let path = &pending.file.path;
+        pending.broken.extend(read.broken.iter().map(|page| Broken { path: path.clone(), page: *page }));
+        // What a relation lost, WAL takes away again; of any other file only what there is belongs into the backup.
+        let kept = if source.is_relation() { read.bytes } else { read.bytes.saturating_sub(read.missing) };
+        let bytes = buffer.get(..kept).unwrap_or_default();
+        let digests: Vec<PageDigest> = bytes.chunks(PAGE_BYTES).map(|page| self.digest(page)).collect();
+        let base = pending.digests.len();
+        let fates: Vec<Fate> = digests
+            .iter()
+            .enumerate()
+            .map(|(index, digest)| self.fate(pending, base + index, digest))
+            .collect();
+        self.store(pending, base, bytes, &digests, &fates)?;
+        pending.digests.extend(digests);
+        pending.bytes += kept as u64;
+        Ok(kept)
+    }
+
+    fn digest(&self, page: &[u8]) -> PageDigest {
+        if ZEROS.get(..page.len()) == Some(page) {
+            ZERO_PAGE
+        } else {
+            self.shared.digest_key.page_digest(page)
+        }
+    }
+
+    fn fate(&self, pending: &mut Pending, page: usize, digest: &PageDigest) -> Fate {
+        let earlier = pending.locations.place(page).map(|(place, _)| place.pack);
+        if *digest == ZERO_PAGE {
+            pending.locations.set_zeros(page, 1);
+            return Fate::Stays;
+        }
+        let same = pending.older.as_ref().is_some_and(|older| older.digests.digest(page) == *digest);
+        match earlier {
+            Some(pack) if same && !self.shared.emptied.contains(&pack) => return Fate::Stays,
+            Some(_) if same => {
+                pending.rewritten += 1;
+                return Fate::Stored(Class::Rewritten);
+            }
+            _ => {}
+        }
+        pending.changed += 1;
+        let absolute = u64::from(pending.leaf) * LEAF_PAGES as u64 + page as u64;
+        if let Some((place, offset)) = self.shared.adopted.find(&pending.file.path, absolute, digest) {
+            pending.locations.set(page, 1, &place, offset);
+            return Fate::Adopted;
+        }
+        Fate::Stored(self.shared.pack_age.class_of_changed(earlier))
+    }
+
+    /// Packs the stretches of pages that are stored, each of one class.
+    fn store(
+        &mut self,
+        pending: &Pending,
+        base: usize,
+        bytes: &[u8],
+        digests: &[PageDigest],
+        fates: &[Fate],
+    ) -> Result<()> {
+        let leaf_first = u64::from(pending.leaf) * LEAF_PAGES as u64;
+        let mut from = 0;
+        for stretch in fates.chunk_by(|a, b| a == b) {
+            let to = from + stretch.len();
+            if let Some(Fate::Stored(class)) = stretch.first() {
+                let end = (to * PAGE_BYTES).min(bytes.len());
+                let run = Run {
+                    file: pending.file.number,
+                    path: &pending.file.path,
+                    first_page: leaf_first + (base + from) as u64,
+                    bytes: bytes.get(from * PAGE_BYTES..end).unwrap_or_default(),
+                    digests: digests.get(from..to).unwrap_or_default(),
+                };
+                self.packer.add(*class, &run, &mut self.compressor)?;
+            }
+            from = to;
+        }
+        Ok(())
+    }
+}
+
+fn leaves_of(size: u64) -> u32 {
+    u32::try_from(seawall_repo::map::file_block::leaf_count(size)).unwrap_or(u32::MAX)
+}
+
+fn is_of(done: &Done, number: u32) -> bool {
+    matches!(done, Done::File { file, .. } if file.number == number)
+}
+
+/// Enters where pages were stored.
+fn settle(pending: &mut [Pending], stored: &[StoredRun]) -> Result<()> {
+    let mut by_leaf: std::collections::HashMap<(u32, u32), &mut Pending> =
+        pending.iter_mut().map(|leaf| ((leaf.file.number, leaf.leaf), leaf)).collect();
+    for run in stored {
+        let leaf = u32::try_from(run.first_page / LEAF_PAGES as u64).unwrap_or(u32::MAX);
+        let first = (run.first_page % LEAF_PAGES as u64) as usize;
+        let Some(pending) = by_leaf.get_mut(&(run.file, leaf)) else {
+            return Err(Error::bug("backup.stored-run-lost", "a stored run belongs to no leaf of this job"));
+        };
+        pending.locations.set(first, run.pages as usize, &run.place, run.offset);
+    }
+    Ok(())
+}
+
+fn finish_leaf(pending: Pending) -> LeafDone {
+    let digests = DigestPages::new(pending.digests);
+    let older = pending.older;
+    let locations = location_update(
+        older.as_ref().map(|older| (&older.chains.locations, &older.locations)),
+        &pending.locations,
+    );
+    let digests =
+        digest_update(older.as_ref().map(|older| (&older.chains.digests, &older.digests)), &digests);
+    LeafDone {
+        leaf: pending.leaf,
+        bytes: pending.bytes,
+        parent: older.map(|older| older.chains),
+        locations,
+        digests,
+        uses: uses(&pending.locations),
+        changed: pending.changed,
+        rewritten: pending.rewritten,
+        broken: pending.broken,
+    }
+}
+
+fn uses(pages: &LeafPages) -> Vec<(PackId, u64)> {
+    let mut uses: std::collections::BTreeMap<PackId, u64> = std::collections::BTreeMap::new();
+    for extent in pages.extents() {
+        if let seawall_repo::map::leaf::Source::Frame { frame, .. } = extent.source
+            && let Some(place) = pages.frames().get(frame as usize)
+        {
+            *uses.entry(place.pack).or_default() += u64::from(extent.pages);
+        }
+    }
+    uses.into_iter().collect()
+}

@@ -1,0 +1,184 @@
+//! Which backups and system identifiers a repository shows, region by region.
+//!
+//! Promises: a backup is listed only if its manifest's head was believed; what was not believed, and regions that could not
+//! be asked, are said beside the list and never mistaken for "no backup".
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt as _;
+use seawall_repo::id::{BackupId, SystemId};
+use seawall_repo::layout::{Named, ObjectName, Place, prefix};
+use seawall_repo::manifest::{Manifest, ManifestError, ManifestHeader};
+use seawall_repo::records::Adoption;
+use seawall_store::{Listed, RegionName};
+
+use super::handle::Repository;
+use super::open::list_names;
+use crate::error::{Error, Result};
+use crate::monitor::Finding;
+
+/// One backup.
+#[derive(Debug, Clone)]
+pub struct BackupEntry {
+    /// Cluster and system identifier.
+    pub place: Place,
+    /// Its id.
+    pub id: BackupId,
+    /// The plain part of its manifest.
+    pub header: ManifestHeader,
+    /// Regions that show it.
+    pub regions: Vec<RegionName>,
+}
+
+/// All backups of a cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// By system identifier as adopted, then by where they start: order comes from LSNs, never from names.
+    pub backups: Vec<BackupEntry>,
+    /// Regions that could not be listed, and why.
+    pub unreached: Vec<(RegionName, String)>,
+    /// Manifests that were not believed.
+    pub refused: Vec<Finding>,
+}
+
+impl Repository {
+    /// System identifiers that belong to the cluster, in the order of their adoption.
+    ///
+    /// # Errors
+    /// No region can be listed.
+    pub async fn adoptions(&self) -> Result<Vec<Adoption>> {
+        let mut adoptions = Vec::new();
+        for name in list_names(self.regions(), &prefix::adoptions(self.cluster())).await? {
+            match self.read_record::<Adoption>(&name).await {
+                Ok(read) if adoption_fits(&name, &read.value) => adoptions.push(read.value),
+                Ok(_) => self.notice(refused_record(&name, "it names another cluster or system identifier")),
+                Err(error) if error.kind() == crate::Kind::Unavailable => return Err(error),
+                Err(error) => self.notice(refused_record(&name, &error.to_string())),
+            }
+        }
+        adoptions.sort_by_key(|adoption| adoption.adopted.micros());
+        Ok(adoptions)
+    }
+
+    /// All backups of the cluster.
+    ///
+    /// # Errors
+    /// No region can be listed.
+    pub async fn catalog(&self) -> Result<Catalog> {
+        let mut catalog = Catalog::default();
+        for adoption in self.adoptions().await? {
+            let place = Place { cluster: self.cluster().clone(), system: adoption.system };
+            self.add_system(&place, &mut catalog).await?;
+        }
+        Ok(catalog)
+    }
+
+    async fn add_system(&self, place: &Place, catalog: &mut Catalog) -> Result<()> {
+        let mut shown: BTreeMap<ObjectName, Vec<RegionName>> = BTreeMap::new();
+        let mut listed = self.regions().list_all(&place.manifests());
+        while let Some(entry) = listed.next().await {
+            match entry {
+                Listed::Object { name, held, .. } => {
+                    if let Some(name) = ObjectName::parse(&name) {
+                        shown.insert(name, held.into_iter().map(|at| at.region).collect());
+                    }
+                }
+                Listed::Broken { region, error } => {
+                    if !catalog.unreached.iter().any(|(known, _)| *known == region) {
+                        catalog.unreached.push((region, error.chain()));
+                    }
+                }
+            }
+        }
+        if catalog.unreached.len() == self.regions().len() {
+            return Err(unlistable(&catalog.unreached));
+        }
+        let from = catalog.backups.len();
+        for (name, regions) in shown {
+            self.add_manifest(place, &name, regions, catalog).await?;
+        }
+        if let Some(added) = catalog.backups.get_mut(from..) {
+            added.sort_by_key(|entry| {
+                (entry.header.timeline, entry.header.start, entry.header.stop, entry.id.to_bytes())
+            });
+        }
+        Ok(())
+    }
+
+    async fn add_manifest(
+        &self,
+        place: &Place,
+        name: &ObjectName,
+        regions: Vec<RegionName>,
+        catalog: &mut Catalog,
+    ) -> Result<()> {
+        let Named::Manifest { backup, .. } = name.named() else { return Ok(()) };
+        let id = *backup;
+        match self.read_head(name).await {
+            Ok(head) => match ManifestHeader::open(&head.value) {
+                Ok(header) => catalog.backups.push(BackupEntry { place: place.clone(), id, header, regions }),
+                Err(error) => catalog.refused.push(refused_manifest(name, &error.to_string())),
+            },
+            Err(error) if error.kind() == crate::Kind::Unavailable => return Err(error),
+            Err(error) => catalog.refused.push(refused_manifest(name, &error.to_string())),
+        }
+        Ok(())
+    }
+
+    /// The whole manifest of a backup.
+    ///
+    /// # Errors
+    /// Missing, damaged or out of reach in every region.
+    pub async fn manifest(&self, place: &Place, backup: BackupId) -> Result<Manifest> {
+        let name = Named::Manifest { place: place.clone(), backup }.into();
+        let read = self
+            .read_whole(&name, |whole, decompressor| {
+                let generation = whole.head().generation();
+                let digest_key = self.keys().digest_key(generation, self.trust().repository());
+                let digest_key = digest_key.ok_or_else(|| needs_meta(whole.head(), generation))?;
+                match Manifest::open(whole, &digest_key, decompressor) {
+                    Ok(manifest) => Ok(Ok(manifest)),
+                    Err(ManifestError::Object(error)) => Err(error),
+                    Err(error) => Ok(Err(error)),
+                }
+            })
+            .await?;
+        read.value.map_err(|error| {
+            Error::data("repository.manifest-refused", format!("the manifest of {backup} cannot be used"))
+                .because(error)
+        })
+    }
+}
+
+fn needs_meta(
+    head: &seawall_repo::object::OpenHead,
+    generation: Option<seawall_repo::id::Generation>,
+) -> seawall_repo::error::ObjectError {
+    let generation = generation.unwrap_or(seawall_repo::id::Generation::FIRST);
+    head.fault(seawall_repo::error::Fault::NeedsMetaKey { generation })
+}
+
+fn adoption_fits(name: &ObjectName, adoption: &Adoption) -> bool {
+    let of_name: Option<(&_, SystemId)> = name.named().place().map(|place| (&place.cluster, place.system));
+    of_name == Some((&adoption.cluster, adoption.system))
+}
+
+fn refused_record(name: &ObjectName, why: &str) -> Finding {
+    Finding { id: "repository.record-refused", what: format!("{name} is not believed: {why}"), hint: None }
+}
+
+fn refused_manifest(name: &ObjectName, why: &str) -> Finding {
+    Finding {
+        id: "repository.manifest-refused",
+        what: format!("{name} is not listed: {why}"),
+        hint: Some(
+            "the backup cannot be relied on; take a new one and find out what happened to this object"
+                .to_owned(),
+        ),
+    }
+}
+
+fn unlistable(unreached: &[(RegionName, String)]) -> Error {
+    let error = Error::unavailable("repository.region-unavailable", "no region can be listed");
+    unreached.iter().fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}")))
+}

@@ -1,0 +1,152 @@
+//! The repository as operations see it: regions, whom to believe, the keys at hand.
+//!
+//! Promises: nothing read through here was not verified: signature, owner's word, digest. A copy that is wrong or missing
+//! in one region while another serves it is remembered, and the operation reports it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use seawall_repo::id::ClusterName;
+use seawall_repo::keys::{DigestKey, WriterKey};
+use seawall_repo::layout::ObjectName;
+use seawall_repo::object::KeyRing;
+use seawall_repo::records::SeawallJson;
+use seawall_repo::seal::{Cipher, Sealer};
+use seawall_repo::trust::Trust;
+use seawall_store::{ReadFault, Regions, World};
+
+use super::host_keys::HostKeys;
+use super::settings::Acknowledge;
+use crate::error::{Error, Result};
+use crate::monitor::Finding;
+
+/// An opened repository, for one cluster. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Repository(Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) regions: Regions,
+    pub(super) world: World,
+    pub(super) record: SeawallJson,
+    pub(super) trust: Trust,
+    pub(super) cluster: ClusterName,
+    pub(super) keys: KeyRing,
+    pub(super) sealer: Option<Sealer>,
+    pub(super) host: Option<HostKeys>,
+    pub(super) acknowledge: Acknowledge,
+    pub(super) compression_level: i32,
+    pub(super) noticed: Mutex<Vec<Finding>>,
+}
+
+impl Repository {
+    pub(super) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Its regions.
+    #[must_use]
+    pub fn regions(&self) -> &Regions {
+        &self.0.regions
+    }
+
+    /// Clock and randomness.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.0.world
+    }
+
+    /// What the repository says of itself, signed by its owner.
+    #[must_use]
+    pub fn record(&self) -> &SeawallJson {
+        &self.0.record
+    }
+
+    /// Whom to believe.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.0.trust
+    }
+
+    /// The cluster it was opened for.
+    #[must_use]
+    pub fn cluster(&self) -> &ClusterName {
+        &self.0.cluster
+    }
+
+    /// The keys at hand.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        &self.0.keys
+    }
+
+    /// When WAL counts as stored.
+    #[must_use]
+    pub fn acknowledge(&self) -> Acknowledge {
+        self.0.acknowledge
+    }
+
+    /// zstd level of what is written.
+    #[must_use]
+    pub fn compression_level(&self) -> i32 {
+        self.0.compression_level
+    }
+
+    /// Whether content can be opened with the keys at hand.
+    #[must_use]
+    pub fn opens_content(&self) -> bool {
+        let newest = self.0.keys.newest();
+        self.0.record.cipher == Cipher::None
+            || newest.is_some_and(|newest| self.0.keys.secret(newest).is_some())
+    }
+
+    /// What new objects are sealed with.
+    ///
+    /// # Errors
+    /// Opened without keys.
+    pub fn sealer(&self) -> Result<&Sealer> {
+        self.0.sealer.as_ref().ok_or_else(no_host_keys)
+    }
+
+    /// What digests are made with.
+    ///
+    /// # Errors
+    /// Opened without keys.
+    pub fn digest_key(&self) -> Result<&DigestKey> {
+        self.sealer().map(Sealer::digest_key)
+    }
+
+    /// Signs what this host writes.
+    ///
+    /// # Errors
+    /// Opened without a host's key file.
+    pub fn writer(&self) -> Result<&WriterKey> {
+        self.0.host.as_ref().map(|host| &host.writer).ok_or_else(no_host_keys)
+    }
+
+    /// What was found wrong so far while something else served; empty afterwards.
+    #[must_use]
+    pub fn take_findings(&self) -> Vec<Finding> {
+        std::mem::take(&mut *self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Remembers copies that could not serve an object that another region served.
+    pub(crate) fn notice_faults(&self, name: &ObjectName, faults: &[ReadFault]) {
+        let mut noticed = self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner);
+        for fault in faults {
+            noticed.push(Finding {
+                id: "repository.copy-wrong",
+                what: format!("{name} in region {fault}"),
+                hint: Some("another region served it; the copy has to be repaired".to_owned()),
+            });
+        }
+    }
+
+    pub(crate) fn notice(&self, finding: Finding) {
+        self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+    }
+}
+
+fn no_host_keys() -> Error {
+    Error::usage("keys.host-file-needed", "this needs the key file of a host that writes")
+        .hint("run it on the database host as the user that owns the data directory, with its settings file")
+}

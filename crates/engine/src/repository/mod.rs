@@ -1,0 +1,28 @@
+//! The repository as operations use it: opened, believed, read from any region, written to all.
+//!
+//! What the bytes mean is the crate `repo`'s, where they lie is the crate `store`'s; here the two meet.
+
+mod catalog;
+mod entropy;
+mod faults;
+mod handle;
+mod host_keys;
+mod maps;
+mod open;
+mod places;
+mod read;
+mod settings;
+mod write;
+
+pub use catalog::{BackupEntry, Catalog};
+pub use entropy::WorldEntropy;
+pub use faults::{not_served, object_error};
+pub use handle::Repository;
+pub use host_keys::{HostGeneration, HostKeys, refuse_readable_by_others};
+pub use maps::Maps;
+pub use open::load_identities;
+pub(crate) use open::{believe, list_names, peek};
+pub use places::{Expecting, open_regions, store_error};
+pub use read::{From, OBJECT_BYTES_MAX, ObjectReader};
+pub use settings::{Acknowledge, RegionSettings, RepositorySettings, Secrets};
+pub use write::{put_bytes_everywhere, put_everywhere, reason};

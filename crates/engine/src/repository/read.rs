@@ -1,0 +1,220 @@
+//! Reading objects: verified, from the best region, another one taking over where a copy is missing or wrong.
+
+use bytes::Bytes;
+use seawall_repo::compress::{CompressError, Decompressor};
+use seawall_repo::envelope::Head;
+use seawall_repo::error::{Fault, ObjectError};
+use seawall_repo::layout::ObjectName;
+use seawall_repo::object::{Footer, FrameAt, FrameOpener, OpenHead, WholeObject};
+use seawall_repo::time::Time;
+use seawall_store::{Extent, RegionName};
+use serde::de::DeserializeOwned;
+
+use super::faults;
+use super::handle::Repository;
+use crate::error::{Error, Result};
+
+/// First read of a head: holds a manifest's whole head, and every other but of a segment in many parts.
+const HEAD_READ_BYTES: u64 = 4096;
+
+/// Longest object that is read whole.
+pub const OBJECT_BYTES_MAX: u64 = (256 << 20) + (128 << 10);
+
+/// Longest signed text.
+const RECORD_BYTES_MAX: u64 = 1 << 20;
+
+/// First read of a footer.
+const FOOTER_READ_BYTES: u64 = 64 << 10;
+
+/// A value and the region that served it.
+#[derive(Debug, Clone)]
+pub struct From<T> {
+    /// What was read.
+    pub value: T,
+    /// By whom.
+    pub region: RegionName,
+}
+
+impl Repository {
+    /// Reads part of an object from the best region whose bytes `check` accepts.
+    async fn get<T>(
+        &self,
+        name: &ObjectName,
+        extent: Extent,
+        mut check: impl FnMut(Bytes) -> std::result::Result<T, ObjectError>,
+    ) -> Result<From<T>> {
+        let served = self.regions().get_any(name.as_str(), extent, |_region, bytes| check(bytes)).await;
+        let served = served.map_err(|error| faults::not_served(&error))?;
+        self.notice_faults(name, &served.faults);
+        Ok(From { value: served.value, region: served.region })
+    }
+
+    /// When the store says an object was made: asked only where it decides, which is when somebody was revoked.
+    pub(crate) async fn created(&self, name: &ObjectName) -> Option<Time> {
+        if !self.trust().has_revocations() {
+            return None;
+        }
+        let answers = self.regions().each(|region| region.head(name.as_str())).await;
+        let times =
+            answers.into_iter().filter_map(|(_, answer)| answer.ok()).map(|info| info.modified_unix_us);
+        // The first copy: later ones were made by `sync`.
+        times.min().and_then(Time::from_micros)
+    }
+
+    /// A plain record that a writer or the owner signed.
+    ///
+    /// # Errors
+    /// Missing, damaged, not believed, or out of reach in every region.
+    pub async fn read_record<R: DeserializeOwned>(&self, name: &ObjectName) -> Result<From<R>> {
+        let created = self.created(name).await;
+        let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
+        self.get(name, extent, |bytes| self.trust().open_writers(name, &bytes, created)).await
+    }
+
+    /// A whole object, verified from end to end; what `take` makes of it.
+    ///
+    /// # Errors
+    /// As [`Repository::read_record`]; also where `take` refuses every region's copy.
+    pub async fn read_whole<T>(
+        &self,
+        name: &ObjectName,
+        mut take: impl FnMut(&WholeObject<'_>, &mut Decompressor) -> std::result::Result<T, ObjectError>,
+    ) -> Result<From<T>> {
+        let created = self.created(name).await;
+        let mut decompressor = decompressor()?;
+        let extent = Extent::Whole { bytes_max: OBJECT_BYTES_MAX };
+        self.get(name, extent, |bytes| {
+            let object =
+                WholeObject::open(name, &bytes, self.trust(), created, self.keys(), &mut decompressor)?;
+            take(&object, &mut decompressor)
+        })
+        .await
+    }
+
+    /// The verified head of an object.
+    ///
+    /// # Errors
+    /// As [`Repository::read_record`].
+    pub async fn read_head(&self, name: &ObjectName) -> Result<From<OpenHead>> {
+        let created = self.created(name).await;
+        let first = Extent::Prefix(HEAD_READ_BYTES);
+        let needed = self
+            .get(name, first, |bytes| {
+                let needs = Head::needs(&bytes).map_err(|error| ObjectError::new(name, error.into()))?;
+                if needs as u64 > HEAD_READ_BYTES {
+                    return Ok(Err(needs as u64));
+                }
+                OpenHead::open(name, &bytes, self.trust(), created).map(Ok)
+            })
+            .await?;
+        match needed.value {
+            Ok(head) => Ok(From { value: head, region: needed.region }),
+            Err(needs) => {
+                let open = |bytes: Bytes| OpenHead::open(name, &bytes, self.trust(), created);
+                self.get(name, Extent::Prefix(needs), open).await
+            }
+        }
+    }
+
+    /// An object that is read frame by frame.
+    ///
+    /// # Errors
+    /// As [`Repository::read_record`].
+    pub async fn open_object(&self, name: &ObjectName) -> Result<ObjectReader> {
+        let head = self.read_head(name).await?.value;
+        let opener = head.opener(self.keys()).map_err(|error| faults::object_error(&error))?;
+        Ok(ObjectReader { repository: self.clone(), head, opener })
+    }
+}
+
+/// An object whose head was believed, and whose sections are read by their own ranges.
+#[derive(Debug)]
+pub struct ObjectReader {
+    repository: Repository,
+    head: OpenHead,
+    opener: FrameOpener,
+}
+
+impl ObjectReader {
+    /// The verified head.
+    #[must_use]
+    pub fn head(&self) -> &OpenHead {
+        &self.head
+    }
+
+    /// The footer, by one ranged read, two where it is long.
+    ///
+    /// # Errors
+    /// Damaged or out of reach in every region.
+    pub async fn footer(&self) -> Result<Footer> {
+        let mut decompressor = decompressor()?;
+        let first = FOOTER_READ_BYTES.min(self.head.head().body_bytes());
+        let opened = self
+            .tail(first, |bytes| {
+                let needs = self.opener.footer_needs(bytes)?;
+                if needs > bytes.len() {
+                    return Ok(Err(needs as u64));
+                }
+                self.opener.open_footer(bytes, &mut decompressor).map(Ok)
+            })
+            .await?;
+        match opened {
+            Ok(footer) => Ok(footer),
+            Err(needs) => self.tail(needs, |bytes| self.opener.open_footer(bytes, &mut decompressor)).await,
+        }
+    }
+
+    async fn tail<T>(
+        &self,
+        length: u64,
+        mut check: impl FnMut(&[u8]) -> std::result::Result<T, ObjectError>,
+    ) -> Result<T> {
+        let end = self.head.head().head_bytes() as u64 + self.head.head().body_bytes();
+        let range = Extent::Range(end.saturating_sub(length)..end);
+        Ok(self.repository.get(self.head.name(), range, |bytes| check(&bytes)).await?.value)
+    }
+
+    /// The plain bytes of frames that lie within `length` bytes from `offset` of the body, by one ranged read.
+    ///
+    /// # Errors
+    /// Damaged or out of reach in every region.
+    pub async fn frames(&self, offset: u64, length: u64, frames: &[FrameAt]) -> Result<From<Vec<Vec<u8>>>> {
+        let mut decompressor = decompressor()?;
+        let from = self.head.head().head_bytes() as u64 + offset;
+        let range = Extent::Range(from..from.saturating_add(length));
+        self.repository
+            .get(self.head.name(), range, |bytes| {
+                frames.iter().map(|frame| self.open_in(frame, offset, &bytes, &mut decompressor)).collect()
+            })
+            .await
+    }
+
+    /// One frame.
+    ///
+    /// # Errors
+    /// As [`ObjectReader::frames`].
+    pub async fn frame(&self, frame: &FrameAt) -> Result<Vec<u8>> {
+        let mut frames =
+            self.frames(frame.offset, u64::from(frame.stored_len), std::slice::from_ref(frame)).await?;
+        frames.value.pop().ok_or_else(|| Error::bug("repository.no-frame", "asked for one frame, got none"))
+    }
+
+    fn open_in(
+        &self,
+        frame: &FrameAt,
+        offset: u64,
+        bytes: &Bytes,
+        decompressor: &mut Decompressor,
+    ) -> std::result::Result<Vec<u8>, ObjectError> {
+        let within = frame.offset.checked_sub(offset).and_then(|from| usize::try_from(from).ok());
+        let stored = within.and_then(|from| bytes.get(from..)?.get(..frame.stored_len as usize));
+        let stored = stored.ok_or_else(|| self.head.fault(Fault::BodyDamaged))?;
+        self.opener.open_frame(frame, stored, decompressor)
+    }
+}
+
+fn decompressor() -> Result<Decompressor> {
+    Decompressor::new().map_err(|error: CompressError| {
+        Error::bug("repository.decompressor", "zstd could not be set up").because(error)
+    })
+}

@@ -1,0 +1,51 @@
+//! What a caller says of a repository: where its regions are, whom to believe, how to write. Values only.
+
+use std::path::PathBuf;
+
+use seawall_repo::id::RepositoryId;
+use seawall_repo::keys::OwnerPublic;
+
+/// One region: its name and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionSettings {
+    /// The name people use.
+    pub name: String,
+    /// `file:///path`.
+    pub url: String,
+}
+
+/// When WAL counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acknowledge {
+    /// In every region.
+    #[default]
+    All,
+    /// In at least so many.
+    AtLeast(usize),
+}
+
+/// Where a repository is and how to use it.
+#[derive(Debug, Clone)]
+pub struct RepositorySettings {
+    /// The regions, in order of preference where nothing else decides.
+    pub regions: Vec<RegionSettings>,
+    /// The repository's id, pinned.
+    pub id: Option<RepositoryId>,
+    /// The owner's public key, pinned: whom to believe.
+    pub owner: Option<OwnerPublic>,
+    /// When WAL counts as stored.
+    pub acknowledge: Acknowledge,
+    /// zstd level of what is written.
+    pub compression_level: i32,
+}
+
+/// Which secrets a caller brings.
+#[derive(Debug, Clone)]
+pub enum Secrets {
+    /// None: sees names and plain headers.
+    Observer,
+    /// The key file of a host that writes: opens everything but content.
+    Host(PathBuf),
+    /// Identities from the safe: open everything.
+    Identities(Vec<PathBuf>),
+}

@@ -1,0 +1,163 @@
+//! The first line, windows, lags and findings, from values alone.
+
+use std::collections::BTreeMap;
+
+use seawall_pg::{HistoryFile, WalSegmentSize};
+use seawall_repo::manifest::Way;
+
+use super::*;
+use crate::archive::inventory::RegionWal;
+
+const MIB: u64 = 1 << 20;
+
+fn tli(number: u32) -> Timeline {
+    Timeline::new(number).unwrap()
+}
+
+fn time(seconds: i64) -> Time {
+    Time::from_micros(seconds * 1_000_000).unwrap()
+}
+
+fn region(name: &str) -> RegionName {
+    RegionName::new(name).unwrap()
+}
+
+fn backup(number: u8, timeline: u32, start: u64, stop: u64) -> BackupSeen {
+    let header = ManifestHeader {
+        backup: format!("20310504T0000{number:02}Z-00000000000000{number:02x}").parse().unwrap(),
+        cluster: "orders".parse().unwrap(),
+        system: SystemIdentifier(77),
+        postgresql: 17,
+        way: Way::Full,
+        parent: None,
+        timeline: tli(timeline),
+        start: Lsn(start * MIB + 40),
+        stop: Lsn(stop * MIB + 400),
+        stop_timeline: tli(timeline),
+        started: time(100),
+        stopped: time(200),
+        segment_size: WalSegmentSize::new(1 << 20).unwrap(),
+        bytes: 1,
+        stored: 1,
+        packs: 1,
+        maps: 1,
+        uses: vec![],
+        uses_more: false,
+        damaged_pages: 0,
+        from_standby: false,
+    };
+    BackupSeen { header, regions: vec![region("north"), region("south")] }
+}
+
+fn held(segments: &[(u32, std::ops::RangeInclusive<u64>)]) -> WalHeld {
+    let mut held = WalHeld::default();
+    for (timeline, numbers) in segments {
+        for number in numbers.clone() {
+            let stored = time(1_000 + i64::try_from(number).unwrap());
+            held.timelines.entry(tli(*timeline)).or_default().segments.add(SegmentNo(number), Some(stored));
+        }
+    }
+    held
+}
+
+fn seen(segments: &[(u32, std::ops::RangeInclusive<u64>)], backups: Vec<BackupSeen>) -> Seen {
+    let merged = held(segments);
+    let regions =
+        ["north", "south"].map(|name| RegionWal { region: region(name), wal: merged.clone(), broken: None });
+    let two = HistoryFile::parse(tli(2), b"1\t0/C80000\tx\n").unwrap();
+    let wal = WalInventories {
+        size: WalSegmentSize::new(1 << 20).unwrap(),
+        merged,
+        regions: regions.to_vec(),
+        histories: BTreeMap::from([(tli(1), History::root(tli(1))), (tli(2), History::from_file(&two))]),
+        findings: vec![],
+    };
+    Seen {
+        cluster: "orders".parse().unwrap(),
+        now: time(1_020 + 125),
+        rpo: Some(Duration::from_secs(3_600)),
+        systems: vec![SystemSeen { system: SystemIdentifier(77), backups, wal: Some(wal) }],
+        regions: vec![(region("north"), None), (region("south"), None)],
+        findings: vec![],
+    }
+}
+
+fn ids(report: &StatusReport) -> Vec<&str> {
+    report.findings.iter().map(|finding| finding.id).collect()
+}
+
+#[test]
+fn everything_well_is_one_window_and_exit_code_0() {
+    let report = judge(&seen(&[(1, 4..=20)], vec![backup(1, 1, 8, 9), backup(2, 1, 15, 16)]));
+    assert_eq!(report.findings, []);
+    assert_eq!(report.verdict.exit_code(), 0);
+    assert_eq!(
+        report.lines(),
+        [
+            "if this host died now: at most 2 min 5 s lost, back in: never measured; last proven: never",
+            "  basis: the newest archived WAL, up to 0/1500000, was stored 1970-01-01T00:17:00.000000Z; what was written since is only on the host",
+            "window: timeline 1 of system 77: 0/900190 (1970-01-01T00:03:20.000000Z) to 0/1500000 (stored 1970-01-01T00:17:00.000000Z), 2 backups",
+            "backups: 2, newest 20310504T000002Z-0000000000000002 of 1970-01-01T00:03:20.000000Z",
+            "region north: newest backup there, WAL up to date",
+            "region south: newest backup there, WAL up to date",
+        ]
+    );
+}
+
+#[test]
+fn without_a_backup_that_wal_makes_consistent_everything_is_lost() {
+    for seen in [seen(&[(1, 4..=20)], vec![]), seen(&[(1, 4..=8)], vec![backup(1, 1, 8, 9)])] {
+        let report = judge(&seen);
+        assert_eq!((report.verdict.exit_code(), ids(&report)), (4, vec!["status.not-recoverable"]));
+        assert!(
+            report.headline().starts_with("if this host died now: everything lost"),
+            "{}",
+            report.headline()
+        );
+    }
+}
+
+#[test]
+fn a_hole_parts_the_window_and_is_told() {
+    let both = vec![backup(1, 1, 8, 9), backup(2, 1, 15, 16)];
+    let report = judge(&seen(&[(1, 4..=11), (1, 14..=20)], both));
+    let ends: Vec<_> = report.windows.iter().map(|window| (window.from.0 / MIB, window.to.0 / MIB)).collect();
+    assert_eq!(ends, [(9, 12), (16, 21)]);
+    assert_eq!((report.verdict.exit_code(), ids(&report)), (1, vec!["status.wal-hole"]));
+    assert!(report.findings[0].what.starts_with("2 WAL segments are missing on timeline 1 from 0/C00000"));
+}
+
+#[test]
+fn after_a_failover_both_branches_have_their_window_and_the_newest_counts() {
+    let report = judge(&seen(&[(1, 4..=15), (2, 12..=20)], vec![backup(1, 1, 8, 9)]));
+    let ends: Vec<_> = report
+        .windows
+        .iter()
+        .map(|window| (window.timeline.get(), window.to.0 / MIB, window.newest))
+        .collect();
+    assert_eq!(ends, [(1, 16, false), (2, 21, true)]);
+    assert_eq!(report.loss.seconds_at_most, Some(125));
+}
+
+#[test]
+fn a_region_behind_away_or_without_the_newest_backup_is_told() {
+    let mut seen = seen(&[(1, 4..=20)], vec![backup(1, 1, 8, 9)]);
+    seen.regions[0].1 = Some("not mounted".to_owned());
+    let system = &mut seen.systems[0];
+    system.backups[0].regions.remove(1);
+    system.wal.as_mut().unwrap().regions[1].wal = held(&[(1, 4..=17)]);
+    let report = judge(&seen);
+    assert_eq!(
+        ids(&report),
+        ["status.region-unreached", "status.region-without-backup", "status.region-behind"]
+    );
+    assert_eq!(report.regions[0].lag_segments, None, "nobody knows what a region holds that does not answer");
+    assert_eq!(report.regions[1].lag_segments, Some(3));
+}
+
+#[test]
+fn more_lost_than_the_objective_allows_is_a_finding() {
+    let mut seen = seen(&[(1, 4..=20)], vec![backup(1, 1, 8, 9)]);
+    seen.rpo = Some(Duration::from_secs(60));
+    assert_eq!(ids(&judge(&seen)), ["status.rpo-missed"]);
+}

@@ -1,0 +1,191 @@
+//! What `status` says: as values for JSON, as lines for people.
+
+use seawall_pg::{Lsn, SystemIdentifier, Timeline};
+use seawall_repo::id::{BackupId, ClusterName};
+use seawall_repo::time::Time;
+use seawall_store::RegionName;
+use serde::Serialize;
+
+use crate::monitor::Finding;
+
+/// The answer in one word; its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Recovery is possible and nothing was found wrong.
+    Recoverable,
+    /// Recovery is possible; something is wrong.
+    WithFindings,
+    /// No recovery is possible: no backup that WAL makes consistent.
+    NotRecoverable,
+}
+
+impl Verdict {
+    /// 0, 1 or 4.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Recoverable => 0,
+            Self::WithFindings => 1,
+            Self::NotRecoverable => 4,
+        }
+    }
+}
+
+/// What would be lost if the database host died now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// At most so many seconds of commits; none where all would be lost or nobody can tell.
+    pub seconds_at_most: Option<u64>,
+    /// Where the number comes from.
+    pub basis: String,
+}
+
+/// A span to every point of which recovery is possible without a hole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Window {
+    /// The system identifier.
+    pub system: SystemIdentifier,
+    /// The timeline that recovery follows.
+    pub timeline: Timeline,
+    /// The earliest point: where its oldest backup is consistent.
+    pub from: Lsn,
+    /// When that was, by the database server's clock.
+    pub from_time: Time,
+    /// Behind the last byte of WAL.
+    pub to: Lsn,
+    /// When its last segment was stored, by the store's clock.
+    pub to_time: Option<Time>,
+    /// Whether the last segment is there only as a `.partial` file.
+    pub by_partial: bool,
+    /// Backups in it.
+    pub backups: usize,
+    /// Whether it is the way of the newest WAL.
+    pub newest: bool,
+}
+
+/// The newest backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NewestBackup {
+    /// Its id.
+    pub id: BackupId,
+    /// When it ended, by the database server's clock.
+    pub stopped: Time,
+    /// Regions that show its manifest.
+    pub regions: Vec<RegionName>,
+    /// Pages whose checksum was wrong.
+    pub damaged_pages: u64,
+}
+
+/// One region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RegionStatus {
+    /// Which.
+    pub region: RegionName,
+    /// Why it could not be asked; none if it answered.
+    pub unreached: Option<String>,
+    /// Whether it shows the newest backup; none where there is none or it could not be asked.
+    pub holds_newest_backup: Option<bool>,
+    /// Segments of the newest timeline that other regions have and it has not; none if it could not be asked.
+    pub lag_segments: Option<u64>,
+}
+
+/// What `status` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusReport {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// When it was asked, by the clock of the host that asks.
+    pub at: Time,
+    /// The answer.
+    pub verdict: Verdict,
+    /// What would be lost.
+    pub loss: Loss,
+    /// How long a recovery takes, in seconds: never measured.
+    pub recovery_seconds: Option<u64>,
+    /// When a recovery was last proven by a drill: never.
+    pub last_proven: Option<Time>,
+    /// Spans to every point of which recovery is possible.
+    pub windows: Vec<Window>,
+    /// Number of backups.
+    pub backups: usize,
+    /// The newest of them.
+    pub newest_backup: Option<NewestBackup>,
+    /// Every region.
+    pub regions: Vec<RegionStatus>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+impl StatusReport {
+    /// The first line.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        if self.verdict == Verdict::NotRecoverable {
+            return format!("if this host died now: everything lost ({})", self.loss.basis);
+        }
+        let lost = match self.loss.seconds_at_most {
+            Some(seconds) => format!("at most {} lost", span(seconds)),
+            None => "nobody knows how much lost".to_owned(),
+        };
+        let back = self.recovery_seconds.map_or("never measured".to_owned(), span);
+        let proven = self.last_proven.map_or("never".to_owned(), |time| time.to_string());
+        format!("if this host died now: {lost}, back in: {back}; last proven: {proven}")
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.headline()];
+        if self.verdict != Verdict::NotRecoverable {
+            lines.push(format!("  basis: {}", self.loss.basis));
+        }
+        lines.extend(self.windows.iter().map(Window::line));
+        lines.push(match &self.newest_backup {
+            None => "backups: none".to_owned(),
+            Some(newest) => format!("backups: {}, newest {} of {}", self.backups, newest.id, newest.stopped),
+        });
+        lines.extend(self.regions.iter().map(RegionStatus::line));
+        lines
+    }
+}
+
+impl Window {
+    fn line(&self) -> String {
+        let until = self.to_time.map_or("an unknown time".to_owned(), |time| time.to_string());
+        let partial = if self.by_partial { ", the last segment is partial" } else { "" };
+        format!(
+            "window: timeline {} of system {}: {} ({}) to {} (stored {until}{partial}), {} backups",
+            self.timeline, self.system, self.from, self.from_time, self.to, self.backups
+        )
+    }
+}
+
+impl RegionStatus {
+    fn line(&self) -> String {
+        if let Some(why) = &self.unreached {
+            return format!("region {}: not reached: {why}", self.region);
+        }
+        let backup = match self.holds_newest_backup {
+            Some(true) => "newest backup there",
+            Some(false) => "newest backup MISSING",
+            None => "no backup to hold",
+        };
+        let lag = match self.lag_segments {
+            Some(0) => "WAL up to date".to_owned(),
+            Some(behind) => format!("WAL {behind} segments behind"),
+            None => "WAL not listed".to_owned(),
+        };
+        format!("region {}: {backup}, {lag}", self.region)
+    }
+}
+
+/// Seconds as people say them, two units at most.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} days {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}

@@ -1,0 +1,303 @@
+//! The names of objects in a region: built here and parsed here, nowhere else.
+//!
+//! Promises: every name that this module builds parses back to what it was built from, and every name that parses is
+//! built in exactly that spelling; a name it does not know is not an error but somebody else's (or a later version's).
+//! Deliberately knows no region, prefix or store: names are relative to the region.
+
+use std::fmt;
+
+use seawall_pg::{SegmentName, Timeline, WalFileName};
+
+use crate::id::{BackupId, ClusterName, Generation, SystemId, WriterId, parse_decimal};
+
+pub mod prefix;
+
+/// What an object is, as its name says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Named {
+    /// What this repository is; signed text.
+    Seawall,
+    /// The wrapped owner's key, number `change` from 1; signed text.
+    Owner {
+        /// Which change of recipients, from 1.
+        change: u32,
+    },
+    /// A writer's certificate; signed text.
+    Writer(WriterId),
+    /// A writer's revocation; signed text.
+    Revocation(WriterId),
+    /// A cluster's wrapped keys; signed text.
+    Key {
+        /// Whose keys.
+        cluster: ClusterName,
+        /// Which keys.
+        generation: Generation,
+        /// Which change of recipients, from 1.
+        change: u32,
+    },
+    /// That a system identifier belongs to a cluster; signed text.
+    Adoption(Place),
+    /// What a running backup uses; signed text.
+    Intent {
+        /// Where.
+        place: Place,
+        /// Whose word.
+        backup: BackupId,
+        /// Which renewal, from 1.
+        number: u32,
+    },
+    /// A pack of pages.
+    Pack {
+        /// Where.
+        place: Place,
+        /// The backup that wrote it.
+        backup: BackupId,
+        /// Which of the backup's, from 0.
+        number: u32,
+    },
+    /// A map object.
+    Map {
+        /// Where.
+        place: Place,
+        /// Whose.
+        backup: BackupId,
+        /// Which of the backup's, from 0.
+        number: u32,
+    },
+    /// The object that makes a backup exist.
+    Manifest {
+        /// Where.
+        place: Place,
+        /// Which backup.
+        backup: BackupId,
+    },
+    /// A file of the WAL archive.
+    Wal {
+        /// Where.
+        place: Place,
+        /// PostgreSQL's name.
+        file: WalFileName,
+    },
+    /// A part of a large segment (or `.partial` file).
+    WalPart {
+        /// Where.
+        place: Place,
+        /// The file it is a part of.
+        file: PartedFile,
+        /// Which part, from 0.
+        part: u32,
+    },
+}
+
+/// A cluster and one of its system identifiers: the folder that holds backups and WAL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The cluster's chosen name.
+    pub cluster: ClusterName,
+    /// PostgreSQL's system identifier.
+    pub system: SystemId,
+}
+
+/// The kinds of WAL file that are as large as a segment and so may lie in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PartedFile {
+    /// A whole segment.
+    Segment(SegmentName),
+    /// `<segment>.partial`.
+    Partial(SegmentName),
+}
+
+/// The name of an object, relative to the region. Only [`Named`] makes one, so it is always well formed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    text: String,
+    named: Named,
+}
+
+impl ObjectName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What the name says.
+    pub fn named(&self) -> &Named {
+        &self.named
+    }
+
+    /// Reads a name; none for what this version does not know.
+    pub fn parse(text: &str) -> Option<Self> {
+        let name = parse(text)?.to_name();
+        // One spelling each: leading zeros, other case or other folders are not this object.
+        (name.text == text).then_some(name)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectName({})", self.text)
+    }
+}
+
+impl From<Named> for ObjectName {
+    fn from(named: Named) -> Self {
+        named.to_name()
+    }
+}
+
+impl Named {
+    /// The object's name.
+    pub fn to_name(&self) -> ObjectName {
+        let text = match self {
+            Self::Seawall => prefix::SEAWALL.to_owned(),
+            Self::Owner { change } => format!("{}{change}", prefix::OWNER),
+            Self::Writer(writer) => format!("{}{writer}.json", prefix::WRITERS),
+            Self::Revocation(writer) => format!("{}{writer}.revoked.json", prefix::WRITERS),
+            Self::Key { cluster, generation, change } => {
+                format!("{}{generation}.{change}", prefix::keys(cluster))
+            }
+            Self::Adoption(place) => format!("{}{}.json", prefix::adoptions(&place.cluster), place.system),
+            Self::Intent { place, backup, number } => format!("{}{backup}.{number}", place.intents()),
+            Self::Pack { place, backup, number } => format!("{}{number}", place.packs(*backup)),
+            Self::Map { place, backup, number } => format!("{}{number}", place.maps(*backup)),
+            Self::Manifest { place, backup } => format!("{}{backup}", place.manifests()),
+            Self::Wal { place, file } => wal_text(place, *file),
+            Self::WalPart { place, file, part } => format!("{}.p{part}", wal_text(place, (*file).into())),
+        };
+        ObjectName { text, named: self.clone() }
+    }
+
+    /// The cluster the object belongs to; none for what belongs to the whole repository.
+    pub fn cluster(&self) -> Option<&ClusterName> {
+        match self {
+            Self::Key { cluster, .. } => Some(cluster),
+            _ => self.place().map(|place| &place.cluster),
+        }
+    }
+
+    /// The cluster and system identifier the object belongs to.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Seawall | Self::Owner { .. } | Self::Writer(_) | Self::Revocation(_) | Self::Key { .. } => {
+                None
+            }
+            Self::Adoption(place)
+            | Self::Intent { place, .. }
+            | Self::Pack { place, .. }
+            | Self::Map { place, .. }
+            | Self::Manifest { place, .. }
+            | Self::Wal { place, .. }
+            | Self::WalPart { place, .. } => Some(place),
+        }
+    }
+}
+
+impl From<PartedFile> for WalFileName {
+    fn from(file: PartedFile) -> Self {
+        match file {
+            PartedFile::Segment(segment) => Self::Segment(segment),
+            PartedFile::Partial(segment) => Self::Partial(segment),
+        }
+    }
+}
+
+impl PartedFile {
+    /// The file, if it is of a kind that may lie in parts.
+    pub fn of(file: WalFileName) -> Option<Self> {
+        match file {
+            WalFileName::Segment(segment) => Some(Self::Segment(segment)),
+            WalFileName::Partial(segment) => Some(Self::Partial(segment)),
+            WalFileName::BackupHistory { .. } | WalFileName::TimelineHistory(_) => None,
+        }
+    }
+}
+
+fn wal_text(place: &Place, file: WalFileName) -> String {
+    match file.segment() {
+        Some(segment) => format!("{}{file}", place.wal_folder(segment)),
+        None => format!("{}{file}", place.wal()),
+    }
+}
+
+/// What a name says, read more generously than it is written: [`ObjectName::parse`] compares the spelling.
+fn parse(text: &str) -> Option<Named> {
+    let (first, rest) = match text.split_once('/') {
+        None if text == prefix::SEAWALL => return Some(Named::Seawall),
+        None => return None,
+        Some(split) => split,
+    };
+    match first {
+        "owner" => number_from_1(rest).map(|change| Named::Owner { change }),
+        "writer" => match rest.strip_suffix(".revoked.json") {
+            Some(id) => id.parse().ok().map(Named::Revocation),
+            None => rest.strip_suffix(".json")?.parse().ok().map(Named::Writer),
+        },
+        cluster => parse_of_cluster(cluster.parse().ok()?, rest),
+    }
+}
+
+fn parse_of_cluster(cluster: ClusterName, rest: &str) -> Option<Named> {
+    let (second, rest) = rest.split_once('/')?;
+    match second {
+        "key" => {
+            let (generation, change) = rest.split_once('.')?;
+            let generation = Generation::new(parse_decimal(generation)?)?;
+            Some(Named::Key { cluster, generation, change: number_from_1(change)? })
+        }
+        "adopt" => {
+            let system = rest.strip_suffix(".json")?.parse().ok()?;
+            Some(Named::Adoption(Place { cluster, system }))
+        }
+        system => parse_of_place(Place { cluster, system: system.parse().ok()? }, rest),
+    }
+}
+
+fn parse_of_place(place: Place, rest: &str) -> Option<Named> {
+    let (folder, rest) = rest.split_once('/')?;
+    match folder {
+        "intent" => {
+            let (backup, number) = rest.split_once('.')?;
+            Some(Named::Intent { place, backup: backup.parse().ok()?, number: number_from_1(number)? })
+        }
+        "manifest" => Some(Named::Manifest { place, backup: rest.parse().ok()? }),
+        "backup" => {
+            let (backup, rest) = rest.split_once('/')?;
+            let (what, number) = rest.split_once('/')?;
+            let (backup, number) = (backup.parse().ok()?, parse_decimal(number)?);
+            match what {
+                "pack" => Some(Named::Pack { place, backup, number }),
+                "map" => Some(Named::Map { place, backup, number }),
+                _ => None,
+            }
+        }
+        "wal" => parse_wal(place, rest.rsplit('/').next()?),
+        _ => None,
+    }
+}
+
+fn parse_wal(place: Place, last: &str) -> Option<Named> {
+    if let Ok(file) = last.parse() {
+        return Some(Named::Wal { place, file });
+    }
+    let (file, part) = last.rsplit_once(".p")?;
+    let file = PartedFile::of(file.parse().ok()?)?;
+    Some(Named::WalPart { place, file, part: parse_decimal(part)? })
+}
+
+fn number_from_1(text: &str) -> Option<u32> {
+    parse_decimal(text).filter(|number| *number > 0)
+}
+
+/// The name of the timeline's folder under `wal/`.
+pub(crate) fn timeline_folder(timeline: Timeline) -> String {
+    format!("{timeline:08X}/")
+}
+
+#[cfg(test)]
+mod tests;

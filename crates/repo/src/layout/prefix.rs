@@ -1,0 +1,94 @@
+//! The prefixes under which objects of one kind are listed, and what the folders under a prefix are called.
+//!
+//! Promises: every prefix ends in `/` (or is the whole name of the only object), and the names of [`super::Named`] are
+//! built from these same texts.
+
+use seawall_pg::{SegmentName, Timeline};
+
+use crate::id::{BackupId, ClusterName, SystemId};
+use crate::layout::{Place, timeline_folder};
+
+/// The one object of its kind.
+pub(crate) const SEAWALL: &str = "seawall.json";
+/// The wrapped owner's key, one object a change of recipients.
+pub const OWNER: &str = "owner/";
+/// Certificates and revocations of writers.
+pub const WRITERS: &str = "writer/";
+
+/// Everything of a cluster.
+pub fn cluster(cluster: &ClusterName) -> String {
+    format!("{cluster}/")
+}
+
+/// A cluster's wrapped keys.
+pub fn keys(cluster: &ClusterName) -> String {
+    format!("{cluster}/key/")
+}
+
+/// The system identifiers that belong to a cluster.
+pub fn adoptions(cluster: &ClusterName) -> String {
+    format!("{cluster}/adopt/")
+}
+
+/// The cluster a folder at the top of a region belongs to (`orders/`); none for the repository's own folders.
+pub fn cluster_of_folder(folder: &str) -> Option<ClusterName> {
+    folder.strip_suffix('/')?.parse().ok()
+}
+
+/// The system identifier a folder in a cluster's folder (`orders/7575/`) belongs to; none for its other folders.
+pub fn system_of_folder(folder: &str) -> Option<SystemId> {
+    let (_, system) = folder.strip_suffix('/')?.split_once('/')?;
+    system.parse().ok()
+}
+
+impl Place {
+    /// Everything of the place.
+    pub fn all(&self) -> String {
+        format!("{}/{}/", self.cluster, self.system)
+    }
+
+    /// Intents of all backups.
+    pub fn intents(&self) -> String {
+        format!("{}intent/", self.all())
+    }
+
+    /// Manifests: the backups that exist.
+    pub fn manifests(&self) -> String {
+        format!("{}manifest/", self.all())
+    }
+
+    /// Packs and maps of all backups, finished or not.
+    pub fn backups(&self) -> String {
+        format!("{}backup/", self.all())
+    }
+
+    /// Packs and maps of one backup.
+    pub fn backup(&self, backup: BackupId) -> String {
+        format!("{}{backup}/", self.backups())
+    }
+
+    /// Packs of one backup.
+    pub fn packs(&self, backup: BackupId) -> String {
+        format!("{}pack/", self.backup(backup))
+    }
+
+    /// Maps of one backup.
+    pub fn maps(&self, backup: BackupId) -> String {
+        format!("{}map/", self.backup(backup))
+    }
+
+    /// The WAL archive: timeline history files directly under it, folders of timelines below.
+    pub fn wal(&self) -> String {
+        format!("{}wal/", self.all())
+    }
+
+    /// WAL of one timeline.
+    pub fn wal_timeline(&self, timeline: Timeline) -> String {
+        format!("{}{}", self.wal(), timeline_folder(timeline))
+    }
+
+    /// The folder that holds a segment and its neighbours: 4 GiB of WAL.
+    pub fn wal_folder(&self, segment: SegmentName) -> String {
+        format!("{}{}/", self.wal_timeline(segment.timeline()), segment.folder())
+    }
+}

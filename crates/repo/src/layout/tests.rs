@@ -1,0 +1,173 @@
+use proptest::prelude::*;
+use seawall_pg::{Lsn, WalSegmentSize};
+
+use super::*;
+
+fn place() -> Place {
+    Place { cluster: "orders".parse().unwrap(), system: SystemId(7_575) }
+}
+
+fn backup() -> BackupId {
+    "20240229T123456Z-00ff00ff00ff00ff".parse().unwrap()
+}
+
+#[test]
+fn names_are_as_documented() {
+    let text = |named: Named| named.to_name().to_string();
+    let wal = |file: &str| text(Named::Wal { place: place(), file: file.parse().unwrap() });
+    let segment = "0000000100000A2B000000FF".parse().unwrap();
+    let cluster = place().cluster;
+    let (writer, generation) = (WriterId::from_bytes([0xab; 16]), Generation::FIRST);
+    assert_eq!(text(Named::Seawall), "seawall.json");
+    assert_eq!(text(Named::Owner { change: 2 }), "owner/2");
+    assert_eq!(text(Named::Writer(writer)), "writer/abababababababababababababababab.json");
+    assert_eq!(text(Named::Revocation(writer)), "writer/abababababababababababababababab.revoked.json");
+    assert_eq!(text(Named::Key { cluster, generation, change: 3 }), "orders/key/1.3");
+    assert_eq!(text(Named::Adoption(place())), "orders/adopt/7575.json");
+    assert_eq!(
+        text(Named::Intent { place: place(), backup: backup(), number: 4 }),
+        "orders/7575/intent/20240229T123456Z-00ff00ff00ff00ff.4"
+    );
+    assert_eq!(
+        text(Named::Pack { place: place(), backup: backup(), number: 0 }),
+        "orders/7575/backup/20240229T123456Z-00ff00ff00ff00ff/pack/0"
+    );
+    assert_eq!(
+        text(Named::Map { place: place(), backup: backup(), number: 12 }),
+        "orders/7575/backup/20240229T123456Z-00ff00ff00ff00ff/map/12"
+    );
+    assert_eq!(
+        text(Named::Manifest { place: place(), backup: backup() }),
+        "orders/7575/manifest/20240229T123456Z-00ff00ff00ff00ff"
+    );
+    assert_eq!(wal("0000000A.history"), "orders/7575/wal/0000000A.history");
+    assert_eq!(
+        wal("0000000100000A2B000000FF.partial"),
+        "orders/7575/wal/00000001/0000000100000A2B/0000000100000A2B000000FF.partial"
+    );
+    assert_eq!(
+        text(Named::WalPart { place: place(), file: PartedFile::Segment(segment), part: 7 }),
+        "orders/7575/wal/00000001/0000000100000A2B/0000000100000A2B000000FF.p7"
+    );
+}
+
+#[test]
+fn other_spellings_and_other_names_are_nobodys() {
+    let id = "20240229T123456Z-00ff00ff00ff00ff";
+    for text in [
+        "".to_owned(),
+        "seawall.json/".to_owned(),
+        "/seawall.json".to_owned(),
+        "owner/0".to_owned(),
+        "owner/01".to_owned(),
+        "owner/key/1.1".to_owned(),
+        "orders/key/0.1".to_owned(),
+        "orders/key/1.0".to_owned(),
+        "orders/key/01.1".to_owned(),
+        "orders/adopt/07.json".to_owned(),
+        format!("orders/7575/intent/{id}.0"),
+        format!("orders/7575/manifest/{id}/"),
+        format!("orders/7575/manifest/{}", id.to_uppercase()),
+        format!("orders/7575/backup/{id}/pack/00"),
+        format!("orders/7575/backup/{id}/pack/4294967296"),
+        format!("orders/7575/backup/{id}/other/0"),
+        format!("orders/7575/tombstone/{id}"),
+        "orders/7575/wal/0000000100000A2B000000FF".to_owned(),
+        "orders/7575/wal/00000001/0000000A.history".to_owned(),
+        "orders/7575/wal/00000002/0000000100000A2B/0000000100000A2B000000FF".to_owned(),
+        "orders/7575/wal/00000001/0000000100000A2C/0000000100000A2B000000FF".to_owned(),
+        "orders/7575/wal/00000001/0000000100000A2B/0000000100000A2B000000FF.p01".to_owned(),
+        "orders/7575/wal/00000001/0000000100000A2B/0000000100000A2B000000FF.00000028.backup.p1".to_owned(),
+    ] {
+        assert_eq!(ObjectName::parse(&text), None, "{text}");
+    }
+}
+
+#[test]
+fn folders_name_clusters_and_systems() {
+    assert_eq!(prefix::cluster_of_folder("orders/"), Some(place().cluster));
+    assert_eq!(prefix::cluster_of_folder("writer/"), None);
+    assert_eq!(prefix::system_of_folder("orders/7575/"), Some(SystemId(7_575)));
+    assert_eq!(prefix::system_of_folder("orders/key/"), None);
+}
+
+fn any_place() -> impl Strategy<Value = Place> {
+    let cluster = "[a-z0-9][a-z0-9._-]{0,62}".prop_filter_map("reserved", |name| name.parse().ok());
+    (cluster, any::<u64>()).prop_map(|(cluster, system)| Place { cluster, system: SystemId(system) })
+}
+
+fn any_backup() -> impl Strategy<Value = BackupId> {
+    (0..253_402_300_800u64, any::<u64>()).prop_map(|(seconds, random)| {
+        BackupId::from_bytes([seconds.to_le_bytes(), random.to_le_bytes()].concat().try_into().unwrap())
+            .unwrap()
+    })
+}
+
+fn any_segment() -> impl Strategy<Value = SegmentName> {
+    (1..u32::MAX, any::<u64>(), 20..31u32).prop_map(|(timeline, lsn, log2)| {
+        let size = WalSegmentSize::new(1 << log2).unwrap();
+        SegmentName::of(Timeline::new(timeline).unwrap(), Lsn(lsn), size)
+    })
+}
+
+fn any_wal_file() -> impl Strategy<Value = WalFileName> {
+    prop_oneof![
+        any_segment().prop_map(WalFileName::Segment),
+        any_segment().prop_map(WalFileName::Partial),
+        (any_segment(), any::<u32>())
+            .prop_map(|(segment, offset)| WalFileName::BackupHistory { segment, offset }),
+        any_segment().prop_map(|segment| WalFileName::TimelineHistory(segment.timeline())),
+    ]
+}
+
+fn any_named() -> impl Strategy<Value = Named> {
+    prop_oneof![
+        (1..=u32::MAX).prop_map(|change| Named::Owner { change }),
+        any::<[u8; 16]>().prop_map(|id| Named::Writer(WriterId::from_bytes(id))),
+        any::<[u8; 16]>().prop_map(|id| Named::Revocation(WriterId::from_bytes(id))),
+        (any_place(), 1..=u32::MAX, 1..=u32::MAX).prop_map(|(place, generation, change)| Named::Key {
+            cluster: place.cluster,
+            generation: Generation::new(generation).unwrap(),
+            change
+        }),
+        any_place().prop_map(Named::Adoption),
+        (any_place(), any_backup(), 1..=u32::MAX).prop_map(|(place, backup, number)| Named::Intent {
+            place,
+            backup,
+            number
+        }),
+        (any_place(), any_backup(), any::<u32>()).prop_map(|(place, backup, number)| Named::Pack {
+            place,
+            backup,
+            number
+        }),
+        (any_place(), any_backup(), any::<u32>()).prop_map(|(place, backup, number)| Named::Map {
+            place,
+            backup,
+            number
+        }),
+        (any_place(), any_backup()).prop_map(|(place, backup)| Named::Manifest { place, backup }),
+        (any_place(), any_wal_file()).prop_map(|(place, file)| Named::Wal { place, file }),
+        (any_place(), any_segment(), any::<u32>()).prop_map(|(place, segment, part)| Named::WalPart {
+            place,
+            file: PartedFile::Partial(segment),
+            part
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn names_round_trip(named in any_named()) {
+        let name = named.to_name();
+        prop_assert_eq!(ObjectName::parse(name.as_str()), Some(name.clone()));
+        prop_assert_eq!(name.named(), &named);
+    }
+
+    #[test]
+    fn whatever_parses_is_spelled_so(text in "(orders|owner|writer)/(key|adopt|7575|1)(/(wal|manifest|intent|1.1|7.json)(/[0-9A-F]{8}\\.history)?)?") {
+        if let Some(name) = ObjectName::parse(&text) {
+            prop_assert_eq!(name.to_string(), text);
+        }
+    }
+}

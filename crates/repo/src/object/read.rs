@@ -1,0 +1,325 @@
+//! Reading an object: the head first, then any frame by its own small range, or the whole.
+//!
+//! Promises: nothing is handed out before the head's signature was checked against [`Trust`]; a range that was damaged,
+//! moved or swapped does not open; nothing longer than announced is made. Deliberately fetches nothing: bytes are given.
+
+use serde::de::DeserializeOwned;
+
+use crate::bytes::Reader;
+use crate::compress::{Decompressor, Encoding};
+use crate::envelope::{Frames, Head, Kind, wrap_aad};
+use crate::error::{Fault, ObjectError};
+use crate::id::{Generation, RepositoryId};
+use crate::keys::Digest;
+use crate::layout::ObjectName;
+use crate::object::footer::{self, Footer, FrameAt, TRAILER_BYTES};
+use crate::object::key_ring::KeyRing;
+use crate::seal::aead::SectionKey;
+use crate::seal::{Section, TAG_BYTES, wrap};
+use crate::time::Time;
+use crate::trust::Trust;
+
+/// A head whose signer is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenHead {
+    name: ObjectName,
+    repository: RepositoryId,
+    head: Head,
+}
+
+impl OpenHead {
+    /// Reads and verifies the head in the first bytes of an object ([`Head::needs`] says how many are needed). `created` is
+    /// the store's time of creation, see [`Trust::verify_object`].
+    pub fn open(
+        name: &ObjectName,
+        prefix: &[u8],
+        trust: &Trust,
+        created: Option<Time>,
+    ) -> Result<Self, ObjectError> {
+        let fault = |fault: Fault| ObjectError::new(name, fault);
+        let head = Head::parse(prefix).map_err(|error| fault(error.into()))?;
+        trust.verify_object(name, &head, created).map_err(|error| fault(error.into()))?;
+        if Kind::of_name(name) != Some(head.kind()) {
+            return Err(fault(Fault::OtherKind));
+        }
+        Ok(Self { name: name.clone(), repository: *trust.repository(), head })
+    }
+
+    /// The object's name.
+    pub fn name(&self) -> &ObjectName {
+        &self.name
+    }
+
+    /// What the head says.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The fields of the header that belong to the kind.
+    pub fn header_as<H: DeserializeOwned>(&self) -> Result<H, ObjectError> {
+        let header = serde_json::Value::Object(self.head.header().clone());
+        serde_json::from_value(header)
+            .map_err(|error| self.fault(Fault::KindHeader { reason: error.to_string() }))
+    }
+
+    /// The keys' generation; none where nothing is encrypted.
+    pub fn generation(&self) -> Option<Generation> {
+        self.head.sealing().generation
+    }
+
+    /// Checks the whole body against the signed digest.
+    pub fn verify_body(&self, body: &[u8]) -> Result<(), ObjectError> {
+        let right = body.len() as u64 == self.head.body_bytes();
+        if right && blake3::hash(body).as_bytes() == self.head.stored_digest() {
+            return Ok(());
+        }
+        Err(self.fault(Fault::BodyDamaged))
+    }
+
+    /// Checks plain content against the signed digest: `digest` as FORMAT §5.3 says for the kind.
+    pub fn verify_plain(&self, digest: &Digest) -> Result<(), ObjectError> {
+        if digest == self.head.plain_digest() { Ok(()) } else { Err(self.fault(Fault::PlainDigest)) }
+    }
+
+    /// An error about this object.
+    pub fn fault(&self, fault: impl Into<Fault>) -> ObjectError {
+        ObjectError::new(&self.name, fault.into())
+    }
+
+    /// What opens the object's sections. The cluster's secret is asked for when the first frame of content is.
+    pub fn opener(&self, keys: &KeyRing) -> Result<FrameOpener, ObjectError> {
+        FrameOpener::new(self, keys).map_err(|fault| self.fault(fault))
+    }
+}
+
+/// Opens the sections of one object.
+pub struct FrameOpener {
+    name: ObjectName,
+    meta: SectionKey,
+    frames: FramesKey,
+    front_bytes: u32,
+    body_bytes: u64,
+}
+
+/// How frames open.
+enum FramesKey {
+    /// As front and footer do.
+    Meta,
+    /// Under the object key.
+    Content(Box<SectionKey>),
+    /// Not here: what is missing.
+    Closed(Fault),
+}
+
+impl std::fmt::Debug for FrameOpener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FrameOpener({})", self.name)
+    }
+}
+
+impl FrameOpener {
+    fn new(open: &OpenHead, keys: &KeyRing) -> Result<Self, Fault> {
+        let (head, sealing) = (&open.head, open.head.sealing());
+        let aad = head.aad_base(&open.repository, &open.name);
+        let meta = match (sealing.generation, &sealing.salt) {
+            (Some(generation), Some(salt)) => {
+                let meta = keys.meta(generation).ok_or(Fault::NeedsMetaKey { generation })?;
+                Some(meta.object_key(&salt.0))
+            }
+            _ => None,
+        };
+        let frames = match sealing.frames {
+            Frames::Meta | Frames::Plain => FramesKey::Meta,
+            Frames::Content => match content_key(open, keys) {
+                Ok(key) => FramesKey::Content(Box::new(SectionKey::new(Some(&key), aad))),
+                Err(fault) => FramesKey::Closed(fault),
+            },
+        };
+        Ok(Self {
+            name: open.name.clone(),
+            meta: SectionKey::new(meta.as_deref(), aad),
+            frames,
+            front_bytes: head.front_bytes(),
+            body_bytes: head.body_bytes(),
+        })
+    }
+
+    /// Opens the front section from the first bytes of the body; none if the object has none.
+    pub fn open_front(
+        &self,
+        body: &[u8],
+        decompressor: &mut Decompressor,
+    ) -> Result<Option<Vec<u8>>, ObjectError> {
+        if self.front_bytes == 0 {
+            return Ok(None);
+        }
+        let wanted = self.front_bytes as usize;
+        let stored = body.get(..wanted).ok_or_else(|| self.short(Section::Front, wanted, body.len()))?;
+        self.open_section(Section::Front, stored, decompressor).map(Some)
+    }
+
+    /// Opens a frame from its stored bytes: what a range from its offset, as long as stored, gives.
+    pub fn open_frame(
+        &self,
+        frame: &FrameAt,
+        stored: &[u8],
+        decompressor: &mut Decompressor,
+    ) -> Result<Vec<u8>, ObjectError> {
+        let section = Section::Frame(frame.number);
+        if stored.len() != frame.stored_len as usize {
+            return Err(self.short(section, frame.stored_len as usize, stored.len()));
+        }
+        let key = match &self.frames {
+            FramesKey::Meta => &self.meta,
+            FramesKey::Content(key) => key,
+            FramesKey::Closed(fault) => return Err(ObjectError::new(&self.name, fault.clone())),
+        };
+        let mut sealing = stored.to_vec();
+        let payload =
+            key.open(section, &mut sealing).ok_or_else(|| self.fault(Fault::Sealing { section }))?;
+        let (payload_len, plain_len) = (payload.len(), frame.plain_len as usize);
+        if frame.encoding == Encoding::Raw && payload_len == plain_len {
+            sealing.truncate(payload_len);
+            return Ok(sealing);
+        }
+        decompressor
+            .decompress_frame(payload, frame.encoding, plain_len)
+            .map_err(|source| self.fault(Fault::Decompress { section, source }))
+    }
+
+    /// How many bytes from the end of the body the footer takes, told by the last 8 of them.
+    pub fn footer_needs(&self, tail: &[u8]) -> Result<usize, ObjectError> {
+        self.trailer(tail).map(|(footer_bytes, _)| footer_bytes as usize + TRAILER_BYTES)
+    }
+
+    /// Opens the footer from the last bytes of the body, as many as [`FrameOpener::footer_needs`] says or more.
+    pub fn open_footer(&self, tail: &[u8], decompressor: &mut Decompressor) -> Result<Footer, ObjectError> {
+        let section = Section::Footer;
+        let (footer_bytes, frames) = self.trailer(tail)?;
+        let (footer_len, there) = (footer_bytes as usize, tail.len());
+        let from = there
+            .checked_sub(footer_len + TRAILER_BYTES)
+            .ok_or_else(|| self.short(section, footer_len + TRAILER_BYTES, there))?;
+        let stored = tail.get(from..from + footer_len).unwrap_or_default();
+        let plain = self.open_section(section, stored, decompressor)?;
+        let end = self.body_bytes - TRAILER_BYTES as u64 - u64::from(footer_bytes);
+        footer::decode(&plain, frames, u64::from(self.front_bytes), end)
+            .map_err(|source| self.fault(Fault::Decode { section, source }))
+    }
+
+    /// The footer's stored length, which fits into the body beside the front section, and the number of frames.
+    fn trailer(&self, tail: &[u8]) -> Result<(u32, u32), ObjectError> {
+        let section = Section::Footer;
+        let from = tail.len().checked_sub(TRAILER_BYTES);
+        let last = from
+            .and_then(|from| tail.get(from..))
+            .ok_or_else(|| self.short(section, TRAILER_BYTES, tail.len()))?;
+        let mut reader = Reader::new(last);
+        let decode = |source| self.fault(Fault::Decode { section, source });
+        let (footer_bytes, frames) = (reader.u32().map_err(decode)?, reader.u32().map_err(decode)?);
+        let taken = u64::from(footer_bytes) + TRAILER_BYTES as u64 + u64::from(self.front_bytes);
+        if taken > self.body_bytes || (footer_bytes as usize) < TAG_BYTES {
+            return Err(self.short(section, footer_bytes as usize, tail.len()));
+        }
+        Ok((footer_bytes, frames))
+    }
+
+    fn open_section(
+        &self,
+        section: Section,
+        stored: &[u8],
+        decompressor: &mut Decompressor,
+    ) -> Result<Vec<u8>, ObjectError> {
+        let mut sealing = stored.to_vec();
+        let payload =
+            self.meta.open(section, &mut sealing).ok_or_else(|| self.fault(Fault::Sealing { section }))?;
+        decompressor
+            .decompress_section(payload)
+            .map_err(|source| self.fault(Fault::Decompress { section, source }))
+    }
+
+    fn fault(&self, fault: Fault) -> ObjectError {
+        ObjectError::new(&self.name, fault)
+    }
+
+    fn short(&self, section: Section, wanted: usize, there: usize) -> ObjectError {
+        self.fault(Fault::ShortRange { section, wanted: wanted as u64, there: there as u64 })
+    }
+}
+
+/// The object key of an object whose frames are content.
+fn content_key(open: &OpenHead, keys: &KeyRing) -> Result<zeroize::Zeroizing<[u8; 32]>, Fault> {
+    let sealing = open.head.sealing();
+    let (Some(generation), Some(wrapped)) = (sealing.generation, &sealing.wrap) else {
+        // The header's check lets no such object through.
+        return Err(Fault::BodyDamaged);
+    };
+    let secret = keys.secret(generation).ok_or(Fault::NeedsIdentity { generation })?;
+    let aad = wrap_aad(&open.repository, &open.name);
+    wrap::unwrap(&wrapped.0, secret, &aad).ok_or(Fault::ObjectKey { generation })
+}
+
+/// An object at hand as a whole, checked from end to end: length, signature, stored digest, footer.
+#[derive(Debug)]
+pub struct WholeObject<'a> {
+    open: OpenHead,
+    opener: FrameOpener,
+    footer: Footer,
+    body: &'a [u8],
+}
+
+impl<'a> WholeObject<'a> {
+    /// Opens an object from all its bytes.
+    pub fn open(
+        name: &ObjectName,
+        object: &'a [u8],
+        trust: &Trust,
+        created: Option<Time>,
+        keys: &KeyRing,
+        decompressor: &mut Decompressor,
+    ) -> Result<Self, ObjectError> {
+        let open = OpenHead::open(name, object, trust, created)?;
+        open.head.check_object_bytes(object.len() as u64).map_err(|error| open.fault(error))?;
+        let body = object.get(open.head.head_bytes()..).unwrap_or_default();
+        open.verify_body(body)?;
+        let opener = open.opener(keys)?;
+        let footer = opener.open_footer(body, decompressor)?;
+        Ok(Self { open, opener, footer, body })
+    }
+
+    /// The verified head.
+    pub fn head(&self) -> &OpenHead {
+        &self.open
+    }
+
+    /// The footer.
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// The plain front section; none if the object has none.
+    pub fn front(&self, decompressor: &mut Decompressor) -> Result<Option<Vec<u8>>, ObjectError> {
+        self.opener.open_front(self.body, decompressor)
+    }
+
+    /// The plain bytes of a frame that the footer lists.
+    pub fn frame(&self, frame: &FrameAt, decompressor: &mut Decompressor) -> Result<Vec<u8>, ObjectError> {
+        let stored = usize::try_from(frame.offset)
+            .ok()
+            .and_then(|from| self.body.get(from..)?.get(..frame.stored_len as usize))
+            .unwrap_or_default();
+        self.opener.open_frame(frame, stored, decompressor)
+    }
+
+    /// The plain bytes of all frames, one after the other; refused if they are more than `most`.
+    pub fn all_frames(&self, most: usize, decompressor: &mut Decompressor) -> Result<Vec<u8>, ObjectError> {
+        let plain_len: u64 = self.footer.frames.iter().map(|frame| u64::from(frame.plain_len)).sum();
+        let length = usize::try_from(plain_len).ok().filter(|length| *length <= most);
+        let length = length.ok_or_else(|| self.open.fault(Fault::TooMuch { plain: plain_len, most }))?;
+        let mut plain = Vec::with_capacity(length);
+        for frame in &self.footer.frames {
+            plain.extend(self.frame(frame, decompressor)?);
+        }
+        Ok(plain)
+    }
+}

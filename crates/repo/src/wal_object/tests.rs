@@ -1,0 +1,164 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::compress::{Compression, Decompressor};
+use crate::entropy::Entropy;
+use crate::envelope::HeadError;
+use crate::error::Fault;
+use crate::object::{KeyRing, OpenHead};
+use crate::testing::{Seeded, World, place, time};
+
+fn facts(file: &str) -> WalFacts {
+    WalFacts {
+        place: place(),
+        file: file.parse().unwrap(),
+        segment_size: WalSegmentSize::DEFAULT,
+        host: "db1".to_owned(),
+        archived: time(1_000_000),
+        no_index_reason: "not built".to_owned(),
+    }
+}
+
+fn compressor() -> Compressor {
+    Compressor::new(Compression::Zstd(1)).unwrap()
+}
+
+fn sealed(world: &World, facts: &WalFacts, plain: &[u8]) -> SealedObject {
+    let sealer = WalSealer { facts, sealer: &world.sealer, key: &world.writer };
+    sealer.seal(plain, &mut compressor(), &mut Seeded::new(5)).unwrap()
+}
+
+fn open(world: &World, keys: &KeyRing, name: &ObjectName, object: &[u8]) -> Result<OpenWal, Fault> {
+    let reader = WalReader { trust: &world.trust, keys };
+    reader.open(name, object, None, &mut Decompressor::new().unwrap()).map_err(|error| error.fault)
+}
+
+/// Half noise, half zeros, as WAL is.
+fn segment(bytes: usize) -> Vec<u8> {
+    let mut plain = vec![0; bytes];
+    Seeded::new(2).fill(&mut plain[..bytes / 2]);
+    plain
+}
+
+#[test]
+fn a_segment_reads_back_and_needs_an_identity() {
+    let world = World::encrypted();
+    let facts = facts("0000000100000A2B000000FF");
+    let plain = segment(3 * WAL_FRAME_BYTES + 17);
+    let object = sealed(&world, &facts, &plain);
+    let opened = open(&world, &world.all_keys(), &facts.name(), object.bytes()).unwrap();
+    assert_eq!(opened.content, WalContent::Bytes(plain.clone()));
+    assert_eq!((opened.header.what, opened.header.size), (WalWhat::Segment, plain.len() as u64));
+    assert_eq!(opened.plain_digest, world.sealer.digest_key().digest(&plain));
+    let host = open(&world, &world.host_keys(), &facts.name(), object.bytes());
+    assert!(matches!(host, Err(Fault::NeedsIdentity { .. })));
+}
+
+#[test]
+fn a_host_compares_without_opening() {
+    let world = World::encrypted();
+    let facts = facts("0000000100000A2B000000FF");
+    let object = sealed(&world, &facts, b"the segment");
+    let head = OpenHead::open(&facts.name(), object.bytes(), &world.trust, None).unwrap();
+    let keys = world.host_keys();
+    let reader = WalReader { trust: &world.trust, keys: &keys };
+    assert_eq!(reader.digest_for(&head, b"the segment").unwrap(), *head.head().plain_digest());
+    assert_ne!(reader.digest_for(&head, b"another").unwrap(), *head.head().plain_digest());
+}
+
+#[test]
+fn history_and_backup_files_open_on_hosts() {
+    let world = World::encrypted();
+    for file in ["0000000A.history", "0000000100000A2B000000FF.00000028.backup"] {
+        let facts = facts(file);
+        let object = sealed(&world, &facts, b"1\t0/3000000\tno recovery target specified\n");
+        let opened = open(&world, &world.host_keys(), &facts.name(), object.bytes()).unwrap();
+        assert!(matches!(opened.content, WalContent::Bytes(bytes) if bytes.starts_with(b"1\t0/3000000")));
+    }
+}
+
+#[test]
+fn a_large_segment_lies_in_parts_and_is_joined_in_order_only() {
+    let world = World::encrypted();
+    let facts = WalFacts {
+        segment_size: WalSegmentSize::new(64 << 20).unwrap(),
+        ..facts("0000000100000A2B000000FF.partial")
+    };
+    let sealer = WalSealer { facts: &facts, sealer: &world.sealer, key: &world.writer };
+    let entropy = &mut Seeded::new(5);
+    let plain = segment(PART_BYTES + 1000);
+    let refused = sealer.seal(&plain, &mut compressor(), entropy).unwrap_err();
+    assert!(matches!(refused, WalBuildError::TooLong { .. }));
+    let mut parts = Vec::new();
+    for (number, part) in (0..).zip(plain.chunks(PART_BYTES)) {
+        let frames = compress_frames(part, &mut compressor()).unwrap();
+        parts.push(sealer.seal_part(number, part, &frames, entropy).unwrap());
+    }
+    let digests: Vec<Digest> = parts.iter().map(|part| *part.plain_digest()).collect();
+    let whole = world.sealer.digest_key().digest(&plain);
+    let size = plain.len() as u64;
+    let refused = sealer.seal_parted(&digests[..1], whole, size, entropy).unwrap_err();
+    assert!(matches!(refused, WalBuildError::Parts { .. }));
+    let last = sealer.seal_parted(&digests, whole, size, entropy).unwrap();
+    let keys = world.all_keys();
+    let head = OpenHead::open(last.name(), last.bytes(), &world.trust, None).unwrap();
+    let opened = open(&world, &keys, last.name(), last.bytes()).unwrap();
+    let begin = || WalReader { trust: &world.trust, keys: &keys }.join(&head, &opened).unwrap().unwrap();
+    let part = |number: usize| open(&world, &keys, parts[number].name(), parts[number].bytes()).unwrap();
+    let mut joiner = begin();
+    assert_eq!(joiner.part_names(), parts.iter().map(|part| part.name().clone()).collect::<Vec<_>>());
+    let joined = [joiner.add(part(0)).unwrap(), joiner.add(part(1)).unwrap()].concat();
+    assert_eq!((joiner.finish(), joined == plain), (Ok(()), true));
+    assert_eq!(begin().add(part(1)).unwrap_err().fault, Fault::PlainDigest);
+    let mut missing = begin();
+    missing.add(part(0)).unwrap();
+    assert_eq!(missing.finish().unwrap_err().fault, Fault::PlainDigest);
+}
+
+#[test]
+fn content_that_is_not_what_the_digest_says_is_refused() {
+    let world = World::encrypted();
+    let facts = facts("0000000100000A2B000000FF");
+    let sealer = WalSealer { facts: &facts, sealer: &world.sealer, key: &world.writer };
+    let seal = |header: &WalHeader, digest: Digest| {
+        let frames = compress_frames(b"the segment", &mut compressor()).unwrap();
+        let object = sealer.seal_draft(&facts.name(), header, digest, &frames, &mut Seeded::new(5)).unwrap();
+        open(&world, &world.all_keys(), &facts.name(), object.bytes()).map(drop)
+    };
+    let header = facts.header(WalWhat::Segment, 11);
+    let digest = world.sealer.digest_key().digest(b"the segment");
+    assert_eq!(seal(&header, digest), Ok(()));
+    assert_eq!(seal(&header, [0; 32]), Err(Fault::PlainDigest));
+    let wrong = |header: WalHeader| matches!(seal(&header, digest), Err(Fault::KindHeader { .. }));
+    assert!(wrong(WalHeader { size: 12, ..header.clone() }));
+    assert!(wrong(WalHeader { file: "0000000100000A2B000000FE".parse().unwrap(), ..header.clone() }));
+    assert!(wrong(WalHeader { system: SystemId(1), ..header.clone() }));
+    assert!(wrong(WalHeader { what: WalWhat::Partial, ..header.clone() }));
+    assert!(wrong(WalHeader { part: Some(0), ..header.clone() }));
+    assert!(wrong(WalHeader { parts: Some(vec![Base64Array([0; 32])]), ..header }));
+}
+
+#[test]
+fn a_segment_put_under_another_segments_name_is_refused() {
+    let world = World::encrypted();
+    let object = sealed(&world, &facts("0000000100000A2B000000FF"), b"the segment");
+    let other = facts("0000000100000A2B000000FE").name();
+    assert!(matches!(open(&world, &world.all_keys(), &other, object.bytes()), Err(Fault::Trust(_))));
+    let cut = &object.bytes()[..object.bytes().len() - 1];
+    let fault = open(&world, &world.all_keys(), object.name(), cut).unwrap_err();
+    assert!(matches!(fault, Fault::Head(HeadError::Truncated { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn files_round_trip(seed: Vec<u8>, times in 0..200_000usize, partial: bool) {
+        let world = World::encrypted();
+        let plain: Vec<u8> = seed.iter().copied().cycle().take(if seed.is_empty() { 0 } else { times * 11 }).collect();
+        let facts = facts(if partial { "0000000100000A2B000000FF.partial" } else { "0000000100000A2B000000FF" });
+        let object = sealed(&world, &facts, &plain);
+        let opened = open(&world, &world.all_keys(), &facts.name(), object.bytes()).unwrap();
+        prop_assert_eq!(opened.content, WalContent::Bytes(plain));
+    }
+}

@@ -1,0 +1,161 @@
+//! Reading from the best region that has a good copy.
+//!
+//! Promises: what is served has passed the caller's check; every region that was asked before and failed is named with
+//! what was wrong there. Does not do: believing a region; without a check that fails on damage there is no promise.
+
+use super::Regions;
+use crate::error::{ErrorKind, StoreError};
+use crate::region::{HealthState, Region, RegionName, Role};
+use bytes::Bytes;
+use std::error::Error;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What part of an object is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it, if it has at most so many bytes.
+    Whole {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// These bytes.
+    Range(Range<u64>),
+    /// The first so many bytes, or all if there are fewer.
+    Prefix(u64),
+    /// The last so many bytes, or all if there are fewer.
+    Suffix(u64),
+}
+
+/// What was wrong with a region's copy.
+#[derive(Debug, Clone)]
+pub enum ReadFaultKind {
+    /// The region positively lacks the object.
+    Missing,
+    /// It could not be asked, or refused.
+    Failed(StoreError),
+    /// The caller's check refused what it gave.
+    Damaged(Arc<dyn Error + Send + Sync>),
+}
+
+/// A region that could not serve an object.
+#[derive(Debug, Clone)]
+pub struct ReadFault {
+    /// Which.
+    pub region: RegionName,
+    /// What was wrong.
+    pub kind: ReadFaultKind,
+}
+
+impl std::fmt::Display for ReadFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.kind {
+            ReadFaultKind::Missing => write!(f, "{}: not there", self.region),
+            ReadFaultKind::Failed(error) => write!(f, "{}: {}", self.region, error.chain()),
+            ReadFaultKind::Damaged(error) => write!(f, "{}: damaged: {error}", self.region),
+        }
+    }
+}
+
+/// An object's value, who served it, and what was wrong with those asked before.
+#[derive(Debug, Clone)]
+pub struct Served<T> {
+    /// What the check made of the bytes.
+    pub value: T,
+    /// Who gave them.
+    pub region: RegionName,
+    /// Who failed before; to be reported, and healed.
+    pub faults: Vec<ReadFault>,
+}
+
+/// No region has a good copy.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{name} cannot be read from any region ({})", list(.faults))]
+pub struct NotServed {
+    /// The object.
+    pub name: String,
+    /// What was wrong in each region.
+    pub faults: Vec<ReadFault>,
+}
+
+fn list(faults: &[ReadFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl NotServed {
+    /// Whether every region positively lacks it.
+    #[must_use]
+    pub fn is_absent_everywhere(&self) -> bool {
+        !self.faults.is_empty()
+            && self.faults.iter().all(|fault| matches!(fault.kind, ReadFaultKind::Missing))
+    }
+
+    /// Whether a region that could not be asked may have it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.faults.iter().any(|fault| match &fault.kind {
+            ReadFaultKind::Failed(error) => error.kind() == ErrorKind::Unavailable,
+            ReadFaultKind::Missing | ReadFaultKind::Damaged(_) => false,
+        })
+    }
+}
+
+impl Regions {
+    /// Regions in the order in which they are best asked: in use before down, copies before witnesses, fast before
+    /// slow, else as in the settings.
+    #[must_use]
+    pub fn by_preference(&self) -> Vec<&Region> {
+        let mut ranked: Vec<_> = self
+            .iter()
+            .map(|region| {
+                let health = region.health();
+                let state = match health.state {
+                    HealthState::Closed => 0,
+                    HealthState::HalfOpen => 1,
+                    HealthState::Open => 2,
+                };
+                ((state, region.role() == Role::Witness, health.latency_us), region)
+            })
+            .collect();
+        // Stable: equals stay in the order of the settings.
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, region)| region).collect()
+    }
+
+    /// Reads from one region after the other until `check` accepts what one gave.
+    pub async fn get_any<T, E>(
+        &self,
+        name: &str,
+        extent: Extent,
+        mut check: impl FnMut(&RegionName, Bytes) -> Result<T, E>,
+    ) -> Result<Served<T>, NotServed>
+    where
+        E: Error + Send + Sync + 'static,
+    {
+        let mut faults = Vec::new();
+        for region in self.by_preference() {
+            let kind = match region.get_extent(name, &extent).await {
+                Ok(bytes) => match check(region.name(), bytes) {
+                    Ok(value) => return Ok(Served { value, region: region.name().clone(), faults }),
+                    Err(error) => ReadFaultKind::Damaged(Arc::new(error)),
+                },
+                Err(error) if error.is_not_found() => ReadFaultKind::Missing,
+                Err(error) => ReadFaultKind::Failed(error),
+            };
+            faults.push(ReadFault { region: region.name().clone(), kind });
+        }
+        Err(NotServed { name: name.to_owned(), faults })
+    }
+}
+
+impl Region {
+    /// The bytes of `extent`.
+    pub async fn get_extent(&self, name: &str, extent: &Extent) -> Result<Bytes, StoreError> {
+        match extent {
+            Extent::Whole { bytes_max } => self.get(name, *bytes_max).await,
+            Extent::Range(range) => self.get_range(name, range.clone()).await,
+            Extent::Prefix(len) => self.get_prefix(name, *len).await,
+            Extent::Suffix(len) => self.get_suffix(name, *len).await.map(|(bytes, _)| bytes),
+        }
+    }
+}

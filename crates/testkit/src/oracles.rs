@@ -1,0 +1,92 @@
+//! PostgreSQL's own tools as judges of what seawall made.
+//!
+//! Promises: every judgement is made by a program of the cluster's major version, run as the server's user; a complaint fails
+//! with the tool's own words. Deliberately no second opinion of ours mixed in: that is the ledger's part.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::identity::run_as_server_user;
+use crate::{Binaries, Context, Failure, Result, Server};
+
+/// Every heap and B-tree of every database is sound: `pg_amcheck --all --heapallindexed`.
+///
+/// # Errors
+/// It found something, or could not run.
+pub fn amcheck(server: &Server) -> Result<()> {
+    let mut command = server.binaries().command("pg_amcheck");
+    command.args([
+        "--all",
+        "--install-missing",
+        "--heapallindexed",
+        "--jobs=2",
+        "--no-password",
+        "--username=postgres",
+        "--port=5432",
+    ]);
+    command.arg("--host").arg(server.socket_directory());
+    run_as_server_user(&mut command).context(|| "pg_amcheck").map(drop)
+}
+
+/// Every page's checksum is right: `pg_checksums --check`. The server must be stopped in order.
+///
+/// # Errors
+/// It found a wrong page, checksums are off, or it could not run.
+pub fn checksums(binaries: &Binaries, data_directory: &Path) -> Result<()> {
+    let mut command = binaries.command("pg_checksums");
+    command.args(["--check", "-D"]).arg(data_directory);
+    run_as_server_user(&mut command).context(|| "pg_checksums").map(drop)
+}
+
+/// What `pg_controldata` says, each line split at its colon.
+///
+/// # Errors
+/// It could not run or did not believe the file.
+pub fn controldata(binaries: &Binaries, data_directory: &Path) -> Result<BTreeMap<String, String>> {
+    let told = run_as_server_user(binaries.command("pg_controldata").arg("-D").arg(data_directory))?;
+    let lines = told.lines().filter_map(|line| line.split_once(':'));
+    Ok(lines.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect())
+}
+
+/// One named value of `pg_controldata`.
+///
+/// # Errors
+/// As [`controldata`], or there is no such line.
+pub fn controldata_value(binaries: &Binaries, data_directory: &Path, name: &str) -> Result<String> {
+    let mut values = controldata(binaries, data_directory)?;
+    values.remove(name).ok_or_else(|| Failure::new(format!("pg_controldata has no line `{name}`")))
+}
+
+/// The lines of `pg_waldump` for the records from `start` to `end` (LSN texts), found in `wal_directory`.
+///
+/// # Errors
+/// A record is missing or wrong: a hole in WAL ends here.
+pub fn waldump(
+    binaries: &Binaries,
+    wal_directory: &Path,
+    timeline: u32,
+    start: &str,
+    end: &str,
+) -> Result<Vec<String>> {
+    let mut command = binaries.command("pg_waldump");
+    command.arg("--path").arg(wal_directory).args([
+        "--timeline",
+        &timeline.to_string(),
+        "--start",
+        start,
+        "--end",
+        end,
+    ]);
+    let told = run_as_server_user(&mut command).context(|| "pg_waldump")?;
+    Ok(told.lines().map(str::to_owned).collect())
+}
+
+/// A directory in `pg_basebackup`'s form agrees with its `backup_manifest`.
+///
+/// # Errors
+/// `pg_verifybackup` found something, or could not run.
+pub fn verifybackup(binaries: &Binaries, backup: &Path) -> Result<()> {
+    run_as_server_user(binaries.command("pg_verifybackup").arg("--no-parse-wal").arg(backup))
+        .context(|| "pg_verifybackup")
+        .map(drop)
+}

@@ -110,7 +110,7 @@ mod tests {
         }
         for line in [
             "seawall wal push pg_wal/000000010000000000000003",
-            "seawall wal status",
+            "seawall status",
             "seawall help wal fetch",
             "seawall backup",
             "wal list",

@@ -46,6 +46,7 @@ fn a_corrupt_page_is_named_by_backup_list_show_and_restore() -> Result<()> {
         let backup = site.seawall(["backup", "--json"])?.expect_code(1)?;
         let report = json(&backup)?;
         assert_eq!(report["damaged_pages"], 1, "{report}");
+        assert_eq!(report["findings"][0]["id"], "backup.damaged-page", "{report}");
         says(backup, 1, &[&path])?;
         site.archive_all()?;
         let list = site.seawall(["list"])?.expect_code(1)?;
@@ -60,6 +61,23 @@ fn a_corrupt_page_is_named_by_backup_list_show_and_restore() -> Result<()> {
         let next = json(&site.seawall(["backup", "--json"])?.expect_code(1)?)?;
         assert_eq!(next["damaged_pages"], 1, "{next}");
     }
+    Ok(())
+}
+
+/// Whatever is told while a backup runs stands in its report too and changes its exit code.
+#[test]
+fn what_cannot_be_a_database_file_is_in_the_report_and_the_exit_code() -> Result<()> {
+    let site = site(MAJOR)?;
+    let socket = site.server.data_directory().join("base/left.socket");
+    let _listening = std::os::unix::net::UnixListener::bind(&socket)?;
+    for line in [&["backup", "--json"][..], &["backup", "--json", "--dry-run"]] {
+        let told = says(site.seawall(line.iter().copied())?, 1, &["source.not-a-file", "base/left.socket"])?;
+        let report = json(&told)?;
+        assert_eq!(report["findings"][0]["id"], "source.not-a-file", "{report}");
+        assert_eq!(report["findings"][1], serde_json::Value::Null, "told once: {report}");
+    }
+    std::fs::remove_file(&socket)?;
+    site.backup(&[])?;
     Ok(())
 }
 

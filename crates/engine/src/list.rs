@@ -90,6 +90,18 @@ pub struct Shown {
     pub manifest: Manifest,
     /// Regions that show it.
     pub regions: Vec<RegionName>,
+    /// Regions that could not be asked, and why.
+    pub unreached: Vec<(RegionName, String)>,
+    /// What was not believed on the way to it.
+    pub findings: Vec<Finding>,
+}
+
+impl Shown {
+    /// Whether the exit code says "with findings".
+    #[must_use]
+    pub fn has_findings(&self) -> bool {
+        self.manifest.header.damaged_pages > 0 || !self.unreached.is_empty() || !self.findings.is_empty()
+    }
 }
 
 /// Shows one backup: by id, or the newest by position.
@@ -113,5 +125,7 @@ pub async fn show(repository: &Repository, backup: Option<BackupId>, region: Opt
         Error::data("repository.no-such-backup", what).hint("seawall list shows what there is")
     })?;
     let manifest = repository.manifest(&entry.place, entry.id).await?;
-    Ok(Shown { place: entry.place, manifest, regions: entry.regions })
+    let mut findings = catalog.refused;
+    findings.extend(repository.take_findings());
+    Ok(Shown { place: entry.place, manifest, regions: entry.regions, unreached: catalog.unreached, findings })
 }

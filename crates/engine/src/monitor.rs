@@ -2,7 +2,7 @@
 //!
 //! The engine never prints. The command line draws a bar, the service counts, tests collect.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Something found that does not stop the operation but changes its outcome: it is reported, counted, and makes the
 /// exit code 1.
@@ -39,6 +39,63 @@ impl Monitor for Silent {
     fn finding(&self, _finding: &Finding) {}
 }
 
+/// Findings that a report lists; further ones are counted.
+const RECORDED_MAX: usize = 10_000;
+
+/// Passes everything on and keeps the findings, so that whatever is told to the one who watches also stands in the report and
+/// changes the exit code.
+pub(crate) struct Recorder {
+    inner: Arc<dyn Monitor>,
+    recorded: Mutex<Recorded>,
+}
+
+/// The findings of an operation so far.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Recorded {
+    /// In the order in which they came.
+    pub(crate) findings: Vec<Finding>,
+    /// How many came after the list was full.
+    pub(crate) more: u64,
+}
+
+impl Recorder {
+    /// In front of `inner`.
+    pub(crate) fn new(inner: Arc<dyn Monitor>) -> Self {
+        Self { inner, recorded: Mutex::default() }
+    }
+
+    /// What came so far.
+    pub(crate) fn recorded(&self) -> Recorded {
+        self.lock().clone()
+    }
+
+    // A panic elsewhere leaves plain data behind; it stays readable.
+    fn lock(&self) -> MutexGuard<'_, Recorded> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Monitor for Recorder {
+    fn phase(&self, name: &str, total_bytes: Option<u64>) {
+        self.inner.phase(name, total_bytes);
+    }
+    fn advance(&self, bytes: u64) {
+        self.inner.advance(bytes);
+    }
+    fn notice(&self, text: &str) {
+        self.inner.notice(text);
+    }
+    fn finding(&self, finding: &Finding) {
+        self.inner.finding(finding);
+        let mut recorded = self.lock();
+        if recorded.findings.len() < RECORDED_MAX {
+            recorded.findings.push(finding.clone());
+        } else {
+            recorded.more += 1;
+        }
+    }
+}
+
 /// Keeps everything; for tests, which look at it afterwards.
 #[derive(Debug, Default)]
 pub struct Collecting {
@@ -67,7 +124,7 @@ impl Collecting {
 
     fn with<T>(&self, f: impl FnOnce(&mut Said) -> T) -> T {
         // A panic elsewhere leaves plain data behind; it stays readable.
-        let mut guard = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut guard = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         f(&mut guard)
     }
 }
@@ -84,5 +141,24 @@ impl Monitor for Collecting {
     }
     fn finding(&self, finding: &Finding) {
         self.with(|said| said.findings.push(finding.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorder_keeps_what_it_passes_on_and_counts_the_rest() {
+        let heard = Arc::new(Collecting::default());
+        let recorder = Recorder::new(Arc::clone(&heard) as Arc<dyn Monitor>);
+        let finding = Finding { id: "x.y", what: "said by a test".to_owned(), hint: None };
+        for _ in 0..RECORDED_MAX + 3 {
+            recorder.finding(&finding);
+        }
+        recorder.notice("no finding");
+        let recorded = recorder.recorded();
+        assert_eq!((recorded.findings.len(), recorded.more), (RECORDED_MAX, 3));
+        assert_eq!(heard.said().findings.len(), RECORDED_MAX + 3);
     }
 }

@@ -77,8 +77,27 @@ pub fn waldump(
         "--end",
         end,
     ]);
+    // Without it pg_waldump takes the size of segments from whichever file it meets first, and one made ahead is all zeros.
+    command.arg(segment_with(wal_directory, timeline, start, 0)?);
+    command.arg(segment_with(wal_directory, timeline, end, 1)?);
     let told = run_as_server_user(&mut command).context(|| "pg_waldump")?;
     Ok(told.lines().map(str::to_owned).collect())
+}
+
+/// The name of the segment that holds the byte `before` ahead of `lsn`; its size is that of the segments in the directory.
+fn segment_with(wal_directory: &Path, timeline: u32, lsn: &str, before: u64) -> Result<String> {
+    let (high, low) = lsn.split_once('/').ok_or_else(|| Failure::new(format!("{lsn} is no LSN")))?;
+    let position = (u64::from_str_radix(high, 16)? << 32 | u64::from_str_radix(low, 16)?) - before;
+    for entry in std::fs::read_dir(wal_directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.len() == 24 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let size = entry.metadata()?.len().max(1);
+            let (high, low) = (position >> 32, (position & u64::from(u32::MAX)) / size);
+            return Ok(format!("{timeline:08X}{high:08X}{low:08X}"));
+        }
+    }
+    Err(Failure::new(format!("{} holds no segment", wal_directory.display())))
 }
 
 /// A directory in `pg_basebackup`'s form agrees with its `backup_manifest`.

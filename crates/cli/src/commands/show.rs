@@ -24,7 +24,8 @@ pub fn run(args: &ShowArgs, global: &Global, output: &Output) -> Result<Outcome>
         let repository = open::as_reader(&settings, &world).await?;
         let shown = list::show(&repository, wanted, args.region.as_deref()).await?;
         output.report(&document(&shown), |_| page(&shown))?;
-        Ok(Outcome::with_findings(shown.manifest.header.damaged_pages))
+        shown.findings.iter().for_each(|finding| output.finding(finding));
+        Ok(Outcome::with_findings(u64::from(shown.has_findings())))
     })
 }
 
@@ -45,6 +46,8 @@ fn document(shown: &Shown) -> serde_json::Value {
         "damaged_pages": body.findings.iter().map(damaged).collect::<Vec<_>>(),
         "packs": body.packs.len(),
         "uses": body.uses,
+        "unreached": shown.unreached,
+        "findings": shown.findings,
         "external": body.external.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect::<Vec<_>>(),
     })
 }
@@ -86,6 +89,9 @@ fn page(shown: &Shown) -> Page {
     ];
     for (name, value) in lines {
         page.indented(2, format!("{name:<10} {value}"));
+    }
+    for (region, why) in &shown.unreached {
+        page.line(format!("region {region} could not be asked: {why}"));
     }
     for found in &body.findings {
         page.indented(2, format!("DAMAGED    {} page {}", text::shown_bytes(&found.path.0), found.page));

@@ -21,7 +21,7 @@ use super::packer::PackContext;
 use super::upload::Upload;
 use super::worker::{Broken, Done, LeafDone};
 use crate::error::{Error, Result};
-use crate::monitor::{Finding, Monitor};
+use crate::monitor::Monitor;
 use crate::repository::WorldEntropy;
 
 /// The parent's blocks, by first path: digest of the node and where it is. Filled by whoever reads the parent.
@@ -50,7 +50,6 @@ pub(super) struct Collected {
     pub(super) external: Vec<Vec<u8>>,
     /// Backups whose maps are named by a chain.
     pub(super) map_backups: BTreeSet<BackupId>,
-    pub(super) findings: Vec<Finding>,
 }
 
 /// Broken pages that the manifest lists; further ones are counted.
@@ -108,7 +107,6 @@ impl<'a> Collector<'a> {
                 Done::File { file, leaves, finding } => {
                     if let Some(finding) = finding {
                         self.monitor.finding(&finding);
-                        self.collected.findings.push(finding);
                     }
                     self.arrive(&file, leaves, false)?;
                 }

@@ -13,7 +13,7 @@ use super::plan::ChosenWay;
 use super::prepare::{prepare, refuse_unfit};
 use super::run::BackupOptions;
 use crate::error::Result;
-use crate::monitor::{Finding, Monitor};
+use crate::monitor::{Finding, Monitor, Recorder};
 use crate::repository::Repository;
 use crate::source::external::find_external;
 use crate::source::{ConnectOptions, Connection, Facts, Walk};
@@ -56,28 +56,33 @@ pub async fn preview(
     options: &BackupOptions,
     monitor: Arc<dyn Monitor>,
 ) -> Result<BackupPreview> {
+    let recorder = Arc::new(Recorder::new(monitor));
+    let monitor: Arc<dyn Monitor> = Arc::clone(&recorder) as _;
     let connection = Connection::open(connect).await?;
     let facts = Facts::gather(&connection, connect).await?;
     refuse_unfit(&facts)?;
     let set = repository.regions().set();
     let prepared = prepare(repository, &set, &facts, data_directory, options, &monitor).await?;
     let external = find_external(&facts.files, options.include_private_keys)?;
-    let mut findings = external.findings;
+    external.findings.iter().for_each(|finding| monitor.finding(finding));
     let mut counts: BTreeMap<String, DecisionCount> = BTreeMap::new();
     for entry in Walk::new(data_directory, facts.server.version)? {
         let entry = entry?;
-        findings.extend(entry.finding());
+        if let Some(finding) = entry.finding() {
+            monitor.finding(&finding);
+        }
         let decision = decision(&entry.rule);
         let count = counts.entry(decision.clone()).or_insert(DecisionCount { decision, paths: 0, bytes: 0 });
         count.paths += 1;
         count.bytes = count.bytes.saturating_add(entry.size_bytes);
     }
+    repository.take_findings().iter().for_each(|finding| monitor.finding(finding));
     Ok(BackupPreview {
         way: prepared.way,
         decisions: counts.into_values().collect(),
         external: external.files.iter().map(|file| crate::text::shown_bytes(&file.path)).collect(),
         left_out: external.left_out,
-        findings,
+        findings: recorder.recorded().findings,
     })
 }
 

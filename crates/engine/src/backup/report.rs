@@ -49,8 +49,10 @@ pub struct BackupReport {
     pub took_ms: u64,
     /// Calls and bytes, by region.
     pub requests: Vec<(RegionName, MeterReading)>,
-    /// What is wrong.
+    /// Everything that was told while it ran and is wrong, damaged pages included.
     pub findings: Vec<Finding>,
+    /// Findings that did not fit into the list.
+    pub findings_more: u64,
 }
 
 /// A region without this backup.

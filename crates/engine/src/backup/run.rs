@@ -32,7 +32,7 @@ use super::wal_wait::{self, NeededWal};
 use super::worker::{PackAge, Shared};
 use super::{intent, now};
 use crate::error::{Error, Result};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Recorded, Recorder};
 use crate::repository::{Maps, Repository, WorldEntropy, put_everywhere, reason};
 use crate::source::external::find_external;
 use crate::source::{
@@ -80,6 +80,8 @@ pub async fn run(
     monitor: Arc<dyn Monitor>,
 ) -> Result<BackupReport> {
     let began = repository.world().clock.monotonic();
+    let recorder = Arc::new(Recorder::new(monitor));
+    let monitor: Arc<dyn Monitor> = Arc::clone(&recorder) as _;
     monitor.phase("looking at the server", None);
     let connection = Connection::open(connect).await?;
     let facts = Facts::gather(&connection, connect).await?;
@@ -135,7 +137,8 @@ pub async fn run(
         Finished { collected, uploaded, adopted: adopted_packs, control: control.bytes, stopped, started_at };
     let manifest = job.manifest(&finished)?;
     job.commit(&manifest).await?;
-    Ok(job.report(&manifest, finished, began))
+    repository.take_findings().iter().for_each(|finding| monitor.finding(finding));
+    Ok(job.report(&manifest, finished, began, recorder.recorded()))
 }
 
 /// What all steps of one backup share.
@@ -169,12 +172,11 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 fn new_id(repository: &Repository, started_at: Time) -> Result<BackupId> {
-    BackupId::new(started_at.seconds(), &mut WorldEntropy::new(repository.world())).ok_or_else(|| {
-        Error::source_side(
-            "backup.clock",
-            "the clock of this host is far outside the years a backup can have",
-        )
-    })
+    BackupId::new(started_at.seconds(), &mut WorldEntropy::new(repository.world())).ok_or_else(clock_unusable)
+}
+
+fn clock_unusable() -> Error {
+    Error::source_side("backup.clock", "the clock of this host is far outside the years a backup can have")
 }
 
 impl Job<'_> {
@@ -301,7 +303,8 @@ impl Job<'_> {
 
     fn manifest(&self, finished: &Finished) -> Result<Manifest> {
         let stopped = &finished.stopped;
-        let ended = now(self.repository.world())?.max(finished.started_at);
+        // Not the time of now, when WAL has arrived: what was committed in between can be reached from this backup.
+        let ended = Time::from_micros(stopped.at_us).ok_or_else(clock_unusable)?.max(finished.started_at);
         let record =
             server_record(self.facts, self.prepared.control.file.data_checksums(), finished.started_at);
         let collected = &finished.collected;
@@ -386,11 +389,15 @@ impl Job<'_> {
         put_everywhere(self.set, sealed).await.map(|_bytes| ())
     }
 
-    fn report(&self, manifest: &Manifest, finished: Finished, began: Duration) -> BackupReport {
+    fn report(
+        &self,
+        manifest: &Manifest,
+        finished: Finished,
+        began: Duration,
+        recorded: Recorded,
+    ) -> BackupReport {
         let (header, collected) = (&manifest.header, finished.collected);
         let took = self.repository.world().clock.monotonic().saturating_sub(began);
-        let mut findings = collected.findings;
-        findings.extend(self.repository.take_findings());
         let detached = self.set.detached();
         BackupReport {
             backup: self.backup,
@@ -417,7 +424,8 @@ impl Job<'_> {
             damaged_pages: header.damaged_pages,
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             requests: self.repository.regions().meters().into_iter().collect(),
-            findings,
+            findings: recorded.findings,
+            findings_more: recorded.more,
         }
     }
 }

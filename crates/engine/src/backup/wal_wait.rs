@@ -2,6 +2,7 @@
 //!
 //! Promises: a region counts only if it positively shows every segment from start to stop and the history of the timeline.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use seawall_pg::segment::{SegmentName, WalSegmentSize};
@@ -43,10 +44,11 @@ impl NeededWal {
 /// Waits at most `limit`; regions that lack something by then are let go with the name of what they lack.
 pub(super) async fn wait(set: &RegionSet, wal: &NeededWal, limit: Duration, world: &World) -> Result<()> {
     let names = wal.names();
+    let mut shown = HashMap::new();
     let clock = &world.clock;
     let deadline = clock.monotonic().saturating_add(limit);
     loop {
-        let lacking = lacking(set, &names).await;
+        let lacking = lacking(set, &names, &mut shown).await;
         if lacking.is_empty() {
             return Ok(());
         }
@@ -61,20 +63,27 @@ pub(super) async fn wait(set: &RegionSet, wal: &NeededWal, limit: Duration, worl
     }
 }
 
-async fn lacking(set: &RegionSet, names: &[ObjectName]) -> Vec<(RegionName, String)> {
+/// The regions that lack something, and what. `shown` is how many of the names, in their order, each region has shown: a long
+/// backup's WAL is not asked for again and again.
+async fn lacking(
+    set: &RegionSet,
+    names: &[ObjectName],
+    shown: &mut HashMap<RegionName, usize>,
+) -> Vec<(RegionName, String)> {
     let mut lacking = Vec::new();
     for region in set.attached() {
-        if let Some(what) = first_lacking(region, names).await {
+        let shown = shown.entry(region.name().clone()).or_default();
+        if let Some(what) = first_lacking(region, names, shown).await {
             lacking.push((region.name().clone(), what));
         }
     }
     lacking
 }
 
-async fn first_lacking(region: &Region, names: &[ObjectName]) -> Option<String> {
-    for name in names {
+async fn first_lacking(region: &Region, names: &[ObjectName], shown: &mut usize) -> Option<String> {
+    for name in names.iter().skip(*shown) {
         match region.exists(name.as_str()).await {
-            Ok(true) => {}
+            Ok(true) => *shown += 1,
             Ok(false) => return Some(format!("{name} did not arrive")),
             Err(error) => return Some(error.chain()),
         }

@@ -54,6 +54,8 @@ pub struct Stopped {
     pub label: Vec<u8>,
     /// `tablespace_map`, to be restored byte by byte where nothing is relocated; empty for none.
     pub tablespace_map: Vec<u8>,
+    /// The server's clock right after the stop, microseconds since 1970: commits below `stop_lsn` are older.
+    pub at_us: i64,
 }
 
 /// Why there is no backup.
@@ -156,7 +158,15 @@ impl Started {
         if read.start != self.start_lsn {
             return Err(SessionError::LabelDiffers { start: self.start_lsn, label: read.start });
         }
+        let at = columns.get(3).cloned().flatten();
+        let at_us = at.as_deref().and_then(|text| text.parse().ok());
+        let at_us = at_us.ok_or(SessionError::Query(QueryError::Unexpected {
+            doing: "the end of the backup",
+            column: "time",
+            found: at,
+        }))?;
         Ok(Stopped {
+            at_us,
             start_lsn: read.start,
             stop_lsn,
             timeline: read.timeline,

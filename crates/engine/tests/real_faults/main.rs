@@ -9,11 +9,7 @@
 
 #![expect(clippy::print_stdout, reason = "the number of calls is part of what the test says")]
 #![expect(clippy::panic, reason = "a test that cannot go on says why")]
-#![expect(
-    clippy::needless_pass_by_value,
-    clippy::semicolon_if_nothing_returned,
-    reason = "closures of the test bench"
-)]
+#![expect(clippy::needless_pass_by_value, reason = "closures of the test bench")]
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a test's way of failing")]
 
 mod backup;

@@ -56,7 +56,8 @@ pub struct BackupApi {
     /// Starts a backup. `$1` text: label, `$2` boolean: fast checkpoint. One row, one column: LSN as text.
     pub start_sql: &'static str,
     /// Ends it, in the same session. `$1` boolean: wait for the archiver. One row, all text: stop LSN, content of
-    /// `backup_label`, content of `tablespace_map`.
+    /// `backup_label`, content of `tablespace_map`, and the server's clock right after the stop in microseconds since 1970: every
+    /// commit below the stop LSN is older than that.
     pub stop_sql: &'static str,
 }
 
@@ -77,14 +78,16 @@ const START_BACKUP_WITH_MODES: BackupApi = BackupApi {
     start_function: "pg_catalog.pg_start_backup(text, boolean, boolean)",
     stop_function: "pg_catalog.pg_stop_backup(boolean, boolean)",
     start_sql: "SELECT pg_catalog.pg_start_backup($1::text, $2::boolean, false)::text",
-    stop_sql: "SELECT lsn::text, labelfile, spcmapfile FROM pg_catalog.pg_stop_backup(false, $1::boolean)",
+    stop_sql: "SELECT lsn::text, labelfile, spcmapfile, \
+         (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint::text FROM pg_catalog.pg_stop_backup(false, $1::boolean)",
 };
 
 const BACKUP_START: BackupApi = BackupApi {
     start_function: "pg_catalog.pg_backup_start(text, boolean)",
     stop_function: "pg_catalog.pg_backup_stop(boolean)",
     start_sql: "SELECT pg_catalog.pg_backup_start($1::text, $2::boolean)::text",
-    stop_sql: "SELECT lsn::text, labelfile, spcmapfile FROM pg_catalog.pg_backup_stop($1::boolean)",
+    stop_sql: "SELECT lsn::text, labelfile, spcmapfile, \
+         (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint::text FROM pg_catalog.pg_backup_stop($1::boolean)",
 };
 
 const CONTROL_1300: ControlLayout =

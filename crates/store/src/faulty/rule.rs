@@ -100,13 +100,22 @@ pub struct Rule {
     call_number: Option<u64>,
     skip: u64,
     times: u64,
+    for_good: bool,
 }
 
 impl Rule {
     /// Every call meets `fault`.
     #[must_use]
     pub fn new(fault: Fault) -> Self {
-        Self { fault, kind: None, name_contains: String::new(), call_number: None, skip: 0, times: u64::MAX }
+        Self {
+            fault,
+            kind: None,
+            name_contains: String::new(),
+            call_number: None,
+            skip: 0,
+            times: u64::MAX,
+            for_good: false,
+        }
     }
 
     /// Only calls of one kind.
@@ -138,6 +147,12 @@ impl Rule {
     pub fn times(self, times: u64) -> Self {
         Self { times, ..self }
     }
+
+    /// Once it was met every later call meets it, whatever it is: the place is gone from there on.
+    #[must_use]
+    pub fn for_good(self) -> Self {
+        Self { for_good: true, ..self }
+    }
 }
 
 /// A rule at work.
@@ -145,15 +160,19 @@ impl Rule {
 pub(super) struct Armed {
     rule: Rule,
     seen: u64,
+    gone: bool,
 }
 
 impl Armed {
     pub(super) fn new(rule: Rule) -> Self {
-        Self { rule, seen: 0 }
+        Self { rule, seen: 0, gone: false }
     }
 
     pub(super) fn meets(&mut self, number: u64, kind: CallKind, name: &str) -> Option<Fault> {
         let rule = &self.rule;
+        if self.gone {
+            return Some(rule.fault.clone());
+        }
         let is_about = rule.kind.is_none_or(|wanted| wanted == kind)
             && name.contains(&rule.name_contains)
             && rule.call_number.is_none_or(|wanted| wanted == number);
@@ -162,6 +181,7 @@ impl Armed {
         }
         self.seen += 1;
         let in_turn = self.seen > rule.skip && self.seen - rule.skip <= rule.times;
+        self.gone = in_turn && rule.for_good;
         in_turn.then(|| rule.fault.clone())
     }
 }

@@ -34,6 +34,17 @@ fn rules_pick_calls_by_kind_name_and_count() {
 }
 
 #[test]
+fn a_place_that_goes_for_good_stays_gone_for_every_call() {
+    let (store, _) = store();
+    store.add(Rule::new(Fault::FailBefore).named("wal/").after(1).times(1).for_good());
+    let outcomes: Vec<bool> = ["wal/1", "pack/1", "wal/2", "pack/2", "wal/3"]
+        .iter()
+        .map(|name| create(&store, name, "x").is_ok())
+        .collect();
+    assert_eq!(outcomes, [true, true, false, false, false]);
+}
+
+#[test]
 fn a_sweep_fails_each_call_once() {
     let run = |store: &FaultyStore| -> Result<()> {
         create(store, "a", "x")?;

@@ -32,7 +32,10 @@ def say(text):
 
 
 def sh(*words, **more):
-    return subprocess.run([str(w) for w in words], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more).stdout
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    if done.returncode:
+        sys.exit(f"bench: {' '.join(map(str, words))} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
 
 
 def sql(text, db="postgres"):
@@ -133,7 +136,8 @@ def load():
     sql("create extension if not exists pgcrypto")
     sql(f"create table noise as select i, gen_random_bytes(1000) b from generate_series(1, {rows}) i; alter table noise alter b set storage external")
     sql(f"create table docs as select i, jsonb_build_object('id', i, 'name', md5(i::text), 'tags', array[i % 7, i % 11], 'text', repeat(md5((i * 7)::text), 4)) d from generate_series(1, {rows}) i")
-    sql("vacuum analyze; checkpoint")
+    sql("vacuum analyze")
+    sql("checkpoint")
 
 
 def seawall_setup():

@@ -7,9 +7,16 @@ cd "$(dirname "$0")/.."
 
 say() { printf 'bench: %s\n' "$*" >&2; }
 
-if ! command -v pgbackrest >/dev/null && [ "$(id -u)" = 0 ]; then
-    apt-get install -y -q --no-install-recommends pgbackrest >&2 || say "pgbackrest could not be installed; measuring without it"
+debian=/usr/lib/postgresql/15/bin
+if [ "$(id -u)" = 0 ] && ! { command -v pgbackrest >/dev/null && [ -x "$debian/postgres" ]; }; then
+    # Debian's server, because its pg_basebackup can compress; without the cluster that the package would start.
+    mkdir -p /etc/postgresql-common/createcluster.d
+    echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/no-main.conf
+    { apt-get update -q && apt-get install -y -q --no-install-recommends pgbackrest postgresql-15 zstd; } >&2 ||
+        say "pgbackrest or postgresql-15 could not be installed; measuring without it"
 fi
+pg=$PWD/.cache/postgresql/15/bin
+[ ! -x "$debian/postgres" ] || pg=$debian
 cargo build --release --locked --bin seawall >&2
 
 root=$(mktemp -d /tmp/seawall-bench.XXXXXX)
@@ -27,7 +34,7 @@ fi
 chmod 755 "$root"
 {
     printf '# Benchmarks\n\nMade by `make bench`. Read the ratios: the machine may be shared, and differences below a fifth are nothing.\n\n'
-    (cd "$root" && "${as[@]}" env HOME="$root" BENCH_ROOT="$root/work" BENCH_PG="$OLDPWD/.cache/postgresql/15/bin" BENCH_SEAWALL="$root/seawall" \
+    (cd "$root" && "${as[@]}" env HOME="$root" BENCH_ROOT="$root/work" BENCH_PG="$pg" BENCH_SEAWALL="$root/seawall" \
         BENCH_PGBACKREST="$(command -v pgbackrest || true)" BENCH_SCALE="${BENCH_SCALE:-100}" BENCH_RUNS="${BENCH_RUNS:-3}" python3 "$root/bench.py")
 } >"$root/report.md"
 cp "$root/report.md" docs/BENCHMARKS.md

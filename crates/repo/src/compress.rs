@@ -251,13 +251,30 @@ impl Decompressor {
         encoding: Encoding,
         plain_len: usize,
     ) -> Result<Vec<u8>, CompressError> {
+        let mut plain = Vec::new();
+        self.decompress_frame_into(payload, encoding, plain_len, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// The same into `plain`, whose room is used again.
+    pub fn decompress_frame_into(
+        &mut self,
+        payload: &[u8],
+        encoding: Encoding,
+        plain_len: usize,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), CompressError> {
         if plain_len > FRAME_PLAIN_BYTES_MAX {
             return Err(CompressError::TooLarge { plain: plain_len as u64, most: FRAME_PLAIN_BYTES_MAX });
         }
         match encoding {
-            Encoding::Raw if payload.len() == plain_len => Ok(payload.to_vec()),
+            Encoding::Raw if payload.len() == plain_len => {
+                plain.clear();
+                plain.extend_from_slice(payload);
+                Ok(())
+            }
             Encoding::Raw => Err(CompressError::Length { announced: plain_len }),
-            Encoding::Zstd => self.decompress(payload, plain_len),
+            Encoding::Zstd => self.decompress_into(payload, plain_len, plain),
         }
     }
 
@@ -273,14 +290,26 @@ impl Decompressor {
     }
 
     fn decompress(&mut self, payload: &[u8], plain_len: usize) -> Result<Vec<u8>, CompressError> {
+        let mut plain = Vec::new();
+        self.decompress_into(payload, plain_len, &mut plain)?;
+        Ok(plain)
+    }
+
+    fn decompress_into(
+        &mut self,
+        payload: &[u8],
+        plain_len: usize,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), CompressError> {
         let declared = zstd_safe::get_frame_content_size(payload).ok().flatten();
         let wrong = CompressError::Length { announced: plain_len };
         if declared.is_some_and(|declared| declared != plain_len as u64) {
             return Err(wrong);
         }
-        // The buffer is what bounds the output: zstd never writes past its capacity.
-        let plain = self.context.decompress(payload, plain_len).map_err(zstd_error)?;
-        if plain.len() == plain_len { Ok(plain) } else { Err(wrong) }
+        plain.resize(plain_len, 0);
+        // The slice is what bounds the output: zstd never writes past its end.
+        let written = self.context.decompress_to_buffer(payload, plain.as_mut_slice()).map_err(zstd_error)?;
+        if written == plain_len { Ok(()) } else { Err(wrong) }
     }
 }
 

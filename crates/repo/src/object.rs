@@ -10,7 +10,7 @@ pub mod read;
 pub use build::{BuildError, ObjectBuilder, SealedObject};
 pub use footer::{Footer, FrameAt};
 pub use key_ring::KeyRing;
-pub use read::{FrameOpener, OpenHead, WholeObject};
+pub use read::{FrameBuffers, FrameOpener, OpenHead, WholeObject};
 
 #[cfg(test)]
 mod damage_tests;

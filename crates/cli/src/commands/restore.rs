@@ -26,7 +26,7 @@ use crate::settings::ClusterSettings;
 use crate::shell;
 
 /// Reads in flight: enough to keep a disk or a network busy, few enough to stay in bounded memory.
-const PARALLEL: usize = 4;
+const PARALLEL: usize = 8;
 
 /// What a hint with another target replaces: options with a value, and without.
 const TARGET_OPTIONS: [&str; 6] = ["--at", "--lsn", "--xid", "--restore-point", "--timeline", "--backup"];

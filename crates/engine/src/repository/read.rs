@@ -5,7 +5,7 @@ use seawall_repo::compress::{CompressError, Decompressor};
 use seawall_repo::envelope::Head;
 use seawall_repo::error::{Fault, ObjectError};
 use seawall_repo::layout::ObjectName;
-use seawall_repo::object::{Footer, FrameAt, FrameOpener, OpenHead, WholeObject};
+use seawall_repo::object::{Footer, FrameAt, FrameBuffers, FrameOpener, OpenHead, WholeObject};
 use seawall_repo::time::Time;
 use seawall_store::{Extent, RegionName};
 use serde::de::DeserializeOwned;
@@ -189,6 +189,40 @@ impl ObjectReader {
             .await
     }
 
+    /// The stored bytes of a range of the body from the best region, not verified: [`ObjectReader::open_each`] does that.
+    ///
+    /// # Errors
+    /// Out of reach in every region.
+    pub async fn stored(&self, offset: u64, length: u64) -> Result<Bytes> {
+        let from = self.head.head().head_bytes() as u64 + offset;
+        let range = Extent::Range(from..from.saturating_add(length));
+        Ok(self.repository.get(self.head.name(), range, Ok).await?.value)
+    }
+
+    /// Opens frames one after the other from the stored bytes that begin at `offset`, and gives each to `take` with its place in
+    /// `frames`: memory is that of one frame. `false` where a frame does not open: this copy is damaged, and
+    /// [`ObjectReader::frames`] says so and asks the other regions.
+    ///
+    /// # Errors
+    /// What `take` says.
+    pub fn open_each(
+        &self,
+        offset: u64,
+        stored: &Bytes,
+        frames: &[FrameAt],
+        mut take: impl FnMut(usize, &[u8]) -> Result<()>,
+    ) -> Result<bool> {
+        let (mut decompressor, mut buffers) = (decompressor()?, FrameBuffers::default());
+        for (index, frame) in frames.iter().enumerate() {
+            let opened = range_of(frame, offset, stored).and_then(|bytes| {
+                self.opener.open_frame_in(frame, bytes, &mut decompressor, &mut buffers).ok()
+            });
+            let Some(plain) = opened else { return Ok(false) };
+            take(index, plain)?;
+        }
+        Ok(true)
+    }
+
     /// One frame.
     ///
     /// # Errors
@@ -206,11 +240,15 @@ impl ObjectReader {
         bytes: &Bytes,
         decompressor: &mut Decompressor,
     ) -> std::result::Result<Vec<u8>, ObjectError> {
-        let within = frame.offset.checked_sub(offset).and_then(|from| usize::try_from(from).ok());
-        let stored = within.and_then(|from| bytes.get(from..)?.get(..frame.stored_len as usize));
-        let stored = stored.ok_or_else(|| self.head.fault(Fault::BodyDamaged))?;
+        let stored = range_of(frame, offset, bytes).ok_or_else(|| self.head.fault(Fault::BodyDamaged))?;
         self.opener.open_frame(frame, stored, decompressor)
     }
+}
+
+/// The stored bytes of a frame among those that begin at `offset`.
+fn range_of<'b>(frame: &FrameAt, offset: u64, bytes: &'b Bytes) -> Option<&'b [u8]> {
+    let within = usize::try_from(frame.offset.checked_sub(offset)?).ok()?;
+    bytes.get(within..)?.get(..frame.stored_len as usize)
 }
 
 fn decompressor() -> Result<Decompressor> {

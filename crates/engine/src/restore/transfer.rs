@@ -2,11 +2,12 @@
 //!
 //! Promises: every page that is written was opened from its sealed frame *and* compared with its digest in the digest leaf, so a
 //! page in a wrong place is as much an error as a damaged one; pages of zeros stay holes; memory is bounded by the band (its
-//! entries and digests, 64 MiB each) and by the reads in flight; a region that fails in the middle is replaced by another, read by
+//! entries and digests, 64 MiB each) and by the reads in flight, one a lane; a region that fails in the middle is replaced by another, read by
 //! read, and what was wrong with it is a finding of the repository. Deliberately does not decide where files go, and puts nothing in
 //! force: [`crate::target::finish`] does.
 
 mod band;
+mod lane;
 mod leaf;
 
 use std::sync::Arc;
@@ -80,7 +81,7 @@ pub struct Transfer<'a> {
     pub tree: Arc<TargetTree>,
     /// What the target holds.
     pub existing: Existing,
-    /// Reads in flight.
+    /// Lanes, each with one read in flight.
     pub parallel: usize,
 }
 

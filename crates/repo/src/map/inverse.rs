@@ -9,6 +9,7 @@
 //! sorting them needs), and reads no longer than asked for unless a single frame is. Deliberately fetches nothing.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::compress::Encoding;
 use crate::map::chain::LeafPages;
@@ -95,6 +96,10 @@ struct Entry {
 impl Entry {
     fn order(&self) -> (u32, u32, u32, u32, u16) {
         (self.pack, self.frame_offset, self.file, self.leaf, self.page)
+    }
+
+    fn same_frame(&self, other: &Self) -> bool {
+        (self.pack, self.frame_offset, self.frame) == (other.pack, other.frame_offset, other.frame)
     }
 }
 
@@ -185,7 +190,33 @@ pub struct Band {
 impl Band {
     /// The reads, pack by pack, from the beginning of each to its end.
     pub fn reads(&self, joining: Joining) -> impl Iterator<Item = Read> + '_ {
-        let mut frames = self.frames().peekable();
+        self.reads_of(0..self.entries.len(), joining)
+    }
+
+    /// The band cut into at most `count` stretches of about as many pages each, never within a frame: for readers side by side,
+    /// each of which goes through packs in order.
+    pub fn lanes(&self, count: usize) -> Vec<Range<usize>> {
+        let pages: u64 = self.entries.iter().map(|entry| u64::from(entry.pages)).sum();
+        let of_lane = pages.div_ceil(count.max(1) as u64).max(1);
+        let mut lanes = Vec::with_capacity(count);
+        let (mut begin, mut taken, mut at) = (0, 0, 0);
+        for group in self.entries.chunk_by(Entry::same_frame) {
+            taken += group.iter().map(|entry| u64::from(entry.pages)).sum::<u64>();
+            at += group.len();
+            if taken >= of_lane {
+                lanes.push(begin..at);
+                (begin, taken) = (at, 0);
+            }
+        }
+        if begin < at {
+            lanes.push(begin..at);
+        }
+        lanes
+    }
+
+    /// The reads of one of the [`Band::lanes`].
+    pub fn reads_of(&self, lane: Range<usize>, joining: Joining) -> impl Iterator<Item = Read> + '_ {
+        let mut frames = self.frames(lane).peekable();
         std::iter::from_fn(move || {
             let first = frames.next()?;
             let (pack, offset) = (first.place.pack, first.place.at.offset);
@@ -203,27 +234,26 @@ impl Band {
         })
     }
 
-    fn frames(&self) -> impl Iterator<Item = FrameRead> + '_ {
-        self.entries
-            .chunk_by(|a, b| (a.pack, a.frame_offset, a.frame) == (b.pack, b.frame_offset, b.frame))
-            .filter_map(|group| {
-                let first = group.first()?;
-                let at = FrameAt {
-                    number: first.frame,
-                    offset: first.frame_offset.into(),
-                    stored_len: first.stored_len,
-                    plain_len: first.plain_len,
-                    encoding: first.encoding,
-                };
-                let place = FramePlace { pack: *self.packs.get(first.pack as usize)?, at };
-                let pieces = group.iter().map(|entry| Piece {
-                    file: entry.file,
-                    page: u64::from(entry.leaf) * LEAF_PAGES as u64 + u64::from(entry.page),
-                    pages: entry.pages,
-                    offset: entry.offset,
-                });
-                Some(FrameRead { place, pieces: pieces.collect() })
-            })
+    fn frames(&self, lane: Range<usize>) -> impl Iterator<Item = FrameRead> + '_ {
+        let entries = self.entries.get(lane).unwrap_or_default();
+        entries.chunk_by(Entry::same_frame).filter_map(|group| {
+            let first = group.first()?;
+            let at = FrameAt {
+                number: first.frame,
+                offset: first.frame_offset.into(),
+                stored_len: first.stored_len,
+                plain_len: first.plain_len,
+                encoding: first.encoding,
+            };
+            let place = FramePlace { pack: *self.packs.get(first.pack as usize)?, at };
+            let pieces = group.iter().map(|entry| Piece {
+                file: entry.file,
+                page: u64::from(entry.leaf) * LEAF_PAGES as u64 + u64::from(entry.page),
+                pages: entry.pages,
+                offset: entry.offset,
+            });
+            Some(FrameRead { place, pieces: pieces.collect() })
+        })
     }
 }
 

@@ -68,6 +68,7 @@ proptest! {
     #[test]
     fn every_page_is_in_exactly_one_read(
         leaves in vec(vec(any_step(), 0..200), 1..8), gap in 0..300_000u64, longest in 0..1_000_000u64,
+        side_by_side in 1..6usize,
     ) {
         let joining = Joining { gap_bytes_max: gap, read_bytes_max: longest };
         let (mut wanted, mut given) = (BTreeMap::new(), BTreeMap::new());
@@ -84,7 +85,9 @@ proptest! {
         }
         bands.extend(planner.take_band());
         for band in &bands {
-            for read in band.reads(joining) {
+            let lanes = band.lanes(side_by_side);
+            prop_assert!(lanes.len() <= side_by_side);
+            for read in lanes.iter().flat_map(|lane| band.reads_of(lane.clone(), joining)) {
                 prop_assert!(read.length <= longest.max(90_000));
                 for frame in &read.frames {
                     prop_assert_eq!(frame.place.pack, read.pack);

@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::bytes::Reader;
-use crate::compress::{Decompressor, Encoding};
+use crate::compress::Decompressor;
 use crate::envelope::{Frames, Head, Kind, wrap_aad};
 use crate::error::{Fault, ObjectError};
 use crate::id::{Generation, RepositoryId};
@@ -165,6 +165,19 @@ impl FrameOpener {
         stored: &[u8],
         decompressor: &mut Decompressor,
     ) -> Result<Vec<u8>, ObjectError> {
+        let mut buffers = FrameBuffers::default();
+        self.open_frame_in(frame, stored, decompressor, &mut buffers)?;
+        Ok(buffers.plain)
+    }
+
+    /// The same in buffers that are used again from frame to frame.
+    pub fn open_frame_in<'b>(
+        &self,
+        frame: &FrameAt,
+        stored: &[u8],
+        decompressor: &mut Decompressor,
+        buffers: &'b mut FrameBuffers,
+    ) -> Result<&'b [u8], ObjectError> {
         let section = Section::Frame(frame.number);
         if stored.len() != frame.stored_len as usize {
             return Err(self.short(section, frame.stored_len as usize, stored.len()));
@@ -174,17 +187,14 @@ impl FrameOpener {
             FramesKey::Content(key) => key,
             FramesKey::Closed(fault) => return Err(ObjectError::new(&self.name, fault.clone())),
         };
-        let mut sealing = stored.to_vec();
+        buffers.sealing.clear();
+        buffers.sealing.extend_from_slice(stored);
         let payload =
-            key.open(section, &mut sealing).ok_or_else(|| self.fault(Fault::Sealing { section }))?;
-        let (payload_len, plain_len) = (payload.len(), frame.plain_len as usize);
-        if frame.encoding == Encoding::Raw && payload_len == plain_len {
-            sealing.truncate(payload_len);
-            return Ok(sealing);
-        }
+            key.open(section, &mut buffers.sealing).ok_or_else(|| self.fault(Fault::Sealing { section }))?;
         decompressor
-            .decompress_frame(payload, frame.encoding, plain_len)
-            .map_err(|source| self.fault(Fault::Decompress { section, source }))
+            .decompress_frame_into(payload, frame.encoding, frame.plain_len as usize, &mut buffers.plain)
+            .map_err(|source| self.fault(Fault::Decompress { section, source }))?;
+        Ok(&buffers.plain)
     }
 
     /// How many bytes from the end of the body the footer takes, told by the last 8 of them.
@@ -245,6 +255,15 @@ impl FrameOpener {
     fn short(&self, section: Section, wanted: usize, there: usize) -> ObjectError {
         self.fault(Fault::ShortRange { section, wanted: wanted as u64, there: there as u64 })
     }
+}
+
+/// Room for opening one frame after the other.
+#[derive(Debug, Default)]
+pub struct FrameBuffers {
+    /// What is decrypted in place.
+    sealing: Vec<u8>,
+    /// The plain frame.
+    plain: Vec<u8>,
 }
 
 /// The object key of an object whose frames are content.

@@ -1,36 +1,30 @@
-//! A band: leaves collected until memory is used up, then read pack by pack.
+//! A band: leaves collected until memory is used up, then read pack by pack ([`super::lane`]).
 //!
-//! Promises: reads in flight are bounded; pages reach the disk on blocking threads; a page is written only after its digest fitted.
+//! Promises: what is held is bounded by the band and by one comparison a CPU. Comparing with an older life of the target goes on
+//! while the next leaves are read from the map.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use seawall_repo::keys::DigestKey;
-use seawall_repo::layout::{Named, ObjectName};
-use seawall_repo::map::chain::{DigestPages, resolve_digests, resolve_locations};
+use seawall_repo::map::chain::{DigestPages, LeafPages, resolve_digests, resolve_locations};
 use seawall_repo::map::file_block::LeafChains;
-use seawall_repo::map::inverse::{BAND_BYTES, Band, FrameRead, InversePlanner, Joining, Piece, Read};
-use seawall_repo::map::place::{LEAF_PAGES, PAGE_BYTES};
-use seawall_repo::object::FrameAt;
-use seawall_repo::pack::PackId;
-use tokio::sync::OnceCell;
-use tokio::task::JoinSet;
+use seawall_repo::map::inverse::{BAND_BYTES, Band, InversePlanner};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
-use super::leaf::{compare, digest_of};
+use super::lane::{Shared, panicked, run_lanes};
+use super::leaf::{Compared, compare};
 use super::{Transfer, Transferred, local_error, tree_error};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::repository::{Maps, ObjectReader, Repository};
+use crate::repository::Maps;
 use crate::target::external::ExternalFile;
 use crate::target::names::Spot;
-use crate::target::tree::TargetTree;
 
 /// Digests held for the pages of a band.
 const DIGEST_BYTES_MAX: usize = 64 << 20;
-/// Longest read: what is opened from it is in memory at once, for each read in flight.
-const READ_BYTES_MAX: u64 = 2 << 20;
-
 /// Where a file's pages go.
 #[derive(Debug, Clone)]
 pub(super) enum Sink {
@@ -55,21 +49,11 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         match self {
             Self::Tree { size, .. } | Self::External { size, .. } => *size,
         }
     }
-}
-
-/// What the tasks of a band share.
-#[derive(Debug)]
-struct Shared {
-    tree: Arc<TargetTree>,
-    key: Arc<DigestKey>,
-    sinks: HashMap<u32, Sink>,
-    digests: HashMap<(u32, u32), DigestPages>,
-    external: Arc<Mutex<HashMap<u32, ExternalFile>>>,
 }
 
 /// Collects leaves and runs bands.
@@ -83,7 +67,24 @@ pub(super) struct BandRunner<'a> {
     digests: HashMap<(u32, u32), DigestPages>,
     digest_bytes: usize,
     external: Arc<Mutex<HashMap<u32, ExternalFile>>>,
-    packs: Packs,
+    comparing: VecDeque<Comparing>,
+    cpus: usize,
+}
+
+/// A leaf of a file: where its pages lie and what they are.
+#[derive(Debug)]
+struct Leaf {
+    file: u32,
+    number: u32,
+    pages: LeafPages,
+    digests: DigestPages,
+}
+
+/// A leaf that is being compared with the target.
+#[derive(Debug)]
+struct Comparing {
+    file: u32,
+    work: JoinHandle<Result<(Leaf, Compared)>>,
 }
 
 impl<'a> BandRunner<'a> {
@@ -97,7 +98,8 @@ impl<'a> BandRunner<'a> {
             digests: HashMap::new(),
             digest_bytes: 0,
             external: Arc::default(),
-            packs: Packs::default(),
+            comparing: VecDeque::new(),
+            cpus: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
         }
     }
 
@@ -125,48 +127,76 @@ impl<'a> BandRunner<'a> {
         done: &mut Transferred,
         monitor: &dyn Monitor,
     ) -> Result<()> {
-        let size = self.sinks.get(&file).map_or(0, Sink::size);
         for (number, chains) in (0u32..).zip(leaves) {
-            let mut pages =
+            let pages =
                 resolve_locations(&maps.chain(&chains.locations).await?).map_err(|e| damaged_leaf(&e))?;
             let digests =
                 resolve_digests(&maps.chain(&chains.digests).await?).map_err(|e| damaged_leaf(&e))?;
-            if let Some(Sink::Tree { spot, is_new: false, .. }) = self.sinks.get(&file) {
-                let (tree, spot) = (Arc::clone(&self.transfer.tree), spot.clone());
-                let (key, of_leaf) = (Arc::clone(&self.key), digests.clone());
-                let work = move || {
-                    let target = tree.open_file(&spot).map_err(tree_error)?;
-                    let compared =
-                        compare(&target, number, size, &mut pages, &of_leaf, &key).map_err(local_error)?;
-                    Ok::<_, Error>((pages, compared))
-                };
-                let (left, compared) = blocking(work).await?;
-                pages = left;
-                done.bytes_kept = done.bytes_kept.saturating_add(compared.kept);
-                monitor.advance(compared.kept);
+            let leaf = Leaf { file, number, pages, digests };
+            match self.sinks.get(&file) {
+                Some(Sink::Tree { spot, is_new: false, size }) => {
+                    let comparing = self.compare(leaf, spot.clone(), *size);
+                    self.comparing.push_back(comparing);
+                    while self.comparing.len() > self.cpus {
+                        self.take_compared(done, monitor).await?;
+                    }
+                }
+                _ => self.add(leaf, done, monitor).await?,
             }
-            if pages.extents().next().is_none() {
-                continue;
-            }
-            let is_full = self.digest_bytes >= DIGEST_BYTES_MAX;
-            let band = if is_full { self.planner.take_band() } else { None };
-            let band = match (band, self.planner.add_leaf(file, number, &pages)) {
-                (Some(band), _) | (None, Some(band)) => Some(band),
-                (None, None) => None,
-            };
-            if let Some(band) = band {
-                self.run(&band, done, monitor).await?;
-            }
-            self.digest_bytes += std::mem::size_of_val(digests.as_slice());
-            self.digests.insert((file, number), digests);
         }
+        Ok(())
+    }
+
+    /// Begins to look which pages of a leaf the target has right, on a thread of its own.
+    fn compare(&self, mut leaf: Leaf, spot: Spot, size: u64) -> Comparing {
+        let (tree, key) = (Arc::clone(&self.transfer.tree), Arc::clone(&self.key));
+        let file = leaf.file;
+        let work = tokio::task::spawn_blocking(move || {
+            let target = tree.open_file(&spot).map_err(tree_error)?;
+            let compared = compare(&target, leaf.number, size, &mut leaf.pages, &leaf.digests, &key);
+            compared.map(|compared| (leaf, compared)).map_err(local_error)
+        });
+        Comparing { file, work }
+    }
+
+    /// Waits for the oldest comparison and adds what it left to be fetched.
+    async fn take_compared(&mut self, done: &mut Transferred, monitor: &dyn Monitor) -> Result<()> {
+        // Its file's sink must outlive a band that runs meanwhile, so it leaves the queue only afterwards.
+        let Some(oldest) = self.comparing.front_mut() else { return Ok(()) };
+        let (leaf, compared) = (&mut oldest.work).await.map_err(|error| panicked(&error))??;
+        done.bytes_kept = done.bytes_kept.saturating_add(compared.kept);
+        monitor.advance(compared.kept);
+        self.add(leaf, done, monitor).await?;
+        self.comparing.pop_front();
+        Ok(())
+    }
+
+    /// Adds a leaf; runs the band that it does not fit into any more.
+    async fn add(&mut self, leaf: Leaf, done: &mut Transferred, monitor: &dyn Monitor) -> Result<()> {
+        if leaf.pages.extents().next().is_none() {
+            return Ok(());
+        }
+        let is_full = self.digest_bytes >= DIGEST_BYTES_MAX;
+        let band = if is_full { self.planner.take_band() } else { None };
+        let band = match (band, self.planner.add_leaf(leaf.file, leaf.number, &leaf.pages)) {
+            (Some(band), _) | (None, Some(band)) => Some(band),
+            (None, None) => None,
+        };
+        if let Some(band) = band {
+            self.run(band, done, monitor).await?;
+        }
+        self.digest_bytes += std::mem::size_of_val(leaf.digests.as_slice());
+        self.digests.insert((leaf.file, leaf.number), leaf.digests);
         Ok(())
     }
 
     /// Runs what is left.
     pub(super) async fn finish(&mut self, done: &mut Transferred, monitor: &dyn Monitor) -> Result<()> {
+        while !self.comparing.is_empty() {
+            self.take_compared(done, monitor).await?;
+        }
         match self.planner.take_band() {
-            Some(band) => self.run(&band, done, monitor).await,
+            Some(band) => self.run(band, done, monitor).await,
             None => Ok(()),
         }
     }
@@ -179,161 +209,33 @@ impl<'a> BandRunner<'a> {
         files
     }
 
-    async fn run(&mut self, band: &Band, done: &mut Transferred, monitor: &dyn Monitor) -> Result<()> {
+    async fn run(&mut self, band: Band, done: &mut Transferred, monitor: &dyn Monitor) -> Result<()> {
+        // The file at hand and those that are being compared go on in the next band.
         let last = self.next_file.saturating_sub(1);
-        // The file at hand goes on in the next band.
-        let current = self.sinks.get(&last).cloned();
+        let go_on = self.comparing.iter().map(|comparing| comparing.file).chain([last]);
+        let kept: Vec<(u32, Sink)> =
+            go_on.filter_map(|file| Some((file, self.sinks.get(&file)?.clone()))).collect();
         let shared = Arc::new(Shared {
+            repository: self.transfer.repository.clone(),
+            place: self.transfer.place.clone(),
             tree: Arc::clone(&self.transfer.tree),
             key: Arc::clone(&self.key),
             sinks: std::mem::take(&mut self.sinks),
             digests: std::mem::take(&mut self.digests),
             external: Arc::clone(&self.external),
+            cpus: Semaphore::new(self.cpus),
         });
         self.digest_bytes = 0;
-        self.sinks.extend(current.map(|sink| (last, sink)));
-        let joining = Joining { read_bytes_max: READ_BYTES_MAX, ..Joining::default() };
-        let mut tasks: JoinSet<Result<(u64, u64)>> = JoinSet::new();
-        for read in band.reads(joining) {
-            while tasks.len() >= self.transfer.parallel.max(1) {
-                count(tasks.join_next().await, done, monitor)?;
-            }
-            let pack = self.packs.reader(self.transfer, read.pack);
-            tasks.spawn(fetch(Arc::clone(&shared), pack, read));
-        }
-        while let Some(ended) = tasks.join_next().await {
-            count(Some(ended), done, monitor)?;
-        }
-        Ok(())
+        self.sinks.extend(kept);
+        run_lanes(&Arc::new(band), self.transfer.parallel, &shared, |read, written| {
+            done.bytes_read = done.bytes_read.saturating_add(read);
+            done.bytes_written = done.bytes_written.saturating_add(written);
+            monitor.advance(written);
+        })
+        .await
     }
-}
-
-fn count(
-    ended: Option<std::result::Result<Result<(u64, u64)>, tokio::task::JoinError>>,
-    done: &mut Transferred,
-    monitor: &dyn Monitor,
-) -> Result<()> {
-    let Some(ended) = ended else { return Ok(()) };
-    let (read, written) = ended.map_err(|error| panicked(&error))??;
-    done.bytes_read = done.bytes_read.saturating_add(read);
-    done.bytes_written = done.bytes_written.saturating_add(written);
-    monitor.advance(written);
-    Ok(())
-}
-
-/// One read: fetched, opened, compared, written. Bytes read and written.
-async fn fetch(shared: Arc<Shared>, pack: Pack, read: Read) -> Result<(u64, u64)> {
-    let reader = pack.open().await?;
-    let places: Vec<FrameAt> = read.frames.iter().map(|frame| frame.place.at).collect();
-    let opened = reader.frames(read.offset, read.length, &places).await?.value;
-    let written = blocking(move || write(&shared, &read.frames, &opened)).await?;
-    Ok((read.length, written))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| panicked(&error))?
-}
-
-fn panicked(error: &tokio::task::JoinError) -> Error {
-    Error::bug("restore.worker-ended", "a worker of the restore ended unexpectedly").fact("reason", error)
-}
-
-fn write(shared: &Shared, frames: &[FrameRead], opened: &[Vec<u8>]) -> Result<u64> {
-    let mut written = 0u64;
-    for (frame, plain) in frames.iter().zip(opened) {
-        for piece in &frame.pieces {
-            written += shared.write_piece(piece, frame, plain)?;
-        }
-    }
-    Ok(written)
-}
-
-impl Shared {
-    fn write_piece(&self, piece: &Piece, frame: &FrameRead, plain: &[u8]) -> Result<u64> {
-        let Some(sink) = self.sinks.get(&piece.file) else {
-            return Err(Error::bug("restore.lost-file", "a page was read for a file that is not known"));
-        };
-        let offset = piece.page * PAGE_BYTES as u64;
-        let length = (u64::from(piece.pages) * PAGE_BYTES as u64).min(sink.size().saturating_sub(offset));
-        let from = piece.offset as usize;
-        let bytes = plain.get(from..from.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)));
-        let bytes = bytes.ok_or_else(|| wrong_page(sink, piece.page, frame, "its frame is too short"))?;
-        self.check(piece, sink, frame, bytes)?;
-        match sink {
-            Sink::Tree { spot, .. } => {
-                let file = self.tree.open_file(spot).map_err(tree_error)?;
-                file.write_at(bytes, offset).map_err(local_error)?;
-            }
-            Sink::External { .. } => {
-                let mut external = self.external.lock().unwrap_or_else(PoisonError::into_inner);
-                let at = usize::try_from(offset).unwrap_or(usize::MAX);
-                let content = external.get_mut(&piece.file).map(|file| &mut file.content);
-                let room = content.and_then(|content| content.get_mut(at..)).unwrap_or_default();
-                room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            }
-        }
-        Ok(length)
-    }
-
-    fn check(&self, piece: &Piece, sink: &Sink, frame: &FrameRead, bytes: &[u8]) -> Result<()> {
-        for (page, bytes) in (piece.page..).zip(bytes.chunks(PAGE_BYTES)) {
-            let leaf = u32::try_from(page / LEAF_PAGES as u64).unwrap_or(u32::MAX);
-            let in_leaf = usize::try_from(page % LEAF_PAGES as u64).unwrap_or(usize::MAX);
-            let wanted = self.digests.get(&(piece.file, leaf)).map(|digests| digests.digest(in_leaf));
-            if wanted != Some(digest_of(bytes, &self.key)) {
-                return Err(wrong_page(sink, page, frame, "its digest is not the one that the backup lists"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn wrong_page(sink: &Sink, page: u64, frame: &FrameRead, why: &str) -> Error {
-    let file = match sink {
-        Sink::Tree { spot, .. } => format!("{spot:?}"),
-        Sink::External { path, .. } => path.display().to_string(),
-    };
-    Error::data("restore.page-wrong", format!("page {page} of {file} cannot be restored: {why}"))
-        .fact("pack", frame.place.pack)
-        .fact("frame", frame.place.at.number)
-        .hint("Restore another backup (`seawall list`); this one contradicts itself.")
 }
 
 fn damaged_leaf(error: &seawall_repo::map::chain::ChainError) -> Error {
     Error::data("restore.map-damaged", "the map of a file cannot be read").fact("reason", error)
-}
-
-/// A pack whose head is read once, by whoever comes first.
-#[derive(Debug, Clone)]
-struct Pack {
-    repository: Repository,
-    name: ObjectName,
-    reader: Arc<OnceCell<ObjectReader>>,
-}
-
-impl Pack {
-    async fn open(&self) -> Result<&ObjectReader> {
-        self.reader.get_or_try_init(|| self.repository.open_object(&self.name)).await
-    }
-}
-
-/// The packs of the band at hand; reads come pack by pack, so only the last few are worth keeping.
-#[derive(Debug, Default)]
-struct Packs {
-    kept: HashMap<PackId, Arc<OnceCell<ObjectReader>>>,
-}
-
-/// Heads kept; each is a few hundred bytes.
-const PACKS_KEPT: usize = 4096;
-
-impl Packs {
-    fn reader(&mut self, transfer: &Transfer<'_>, pack: PackId) -> Pack {
-        if self.kept.len() >= PACKS_KEPT && !self.kept.contains_key(&pack) {
-            self.kept.clear();
-        }
-        let reader = Arc::clone(self.kept.entry(pack).or_default());
-        let named = Named::Pack { place: transfer.place.clone(), backup: pack.backup, number: pack.number };
-        let name = named.into();
-        Pack { repository: transfer.repository.clone(), name, reader }
-    }
 }

@@ -251,30 +251,27 @@ impl Decompressor {
         encoding: Encoding,
         plain_len: usize,
     ) -> Result<Vec<u8>, CompressError> {
-        let mut plain = Vec::new();
-        self.decompress_frame_into(payload, encoding, plain_len, &mut plain)?;
+        check_plain_len(plain_len)?;
+        let mut plain = vec![0; plain_len];
+        self.decompress_frame_to(payload, encoding, &mut plain)?;
         Ok(plain)
     }
 
-    /// The same into `plain`, whose room is used again.
-    pub fn decompress_frame_into(
+    /// The same into `plain`, which is as long as the frame's plain bytes must be.
+    pub fn decompress_frame_to(
         &mut self,
         payload: &[u8],
         encoding: Encoding,
-        plain_len: usize,
-        plain: &mut Vec<u8>,
+        plain: &mut [u8],
     ) -> Result<(), CompressError> {
-        if plain_len > FRAME_PLAIN_BYTES_MAX {
-            return Err(CompressError::TooLarge { plain: plain_len as u64, most: FRAME_PLAIN_BYTES_MAX });
-        }
+        let announced = plain.len();
         match encoding {
-            Encoding::Raw if payload.len() == plain_len => {
-                plain.clear();
-                plain.extend_from_slice(payload);
+            Encoding::Raw if payload.len() == announced => {
+                plain.copy_from_slice(payload);
                 Ok(())
             }
-            Encoding::Raw => Err(CompressError::Length { announced: plain_len }),
-            Encoding::Zstd => self.decompress_into(payload, plain_len, plain),
+            Encoding::Raw => Err(CompressError::Length { announced }),
+            Encoding::Zstd => self.decompress_to(payload, plain),
         }
     }
 
@@ -290,27 +287,29 @@ impl Decompressor {
     }
 
     fn decompress(&mut self, payload: &[u8], plain_len: usize) -> Result<Vec<u8>, CompressError> {
-        let mut plain = Vec::new();
-        self.decompress_into(payload, plain_len, &mut plain)?;
+        let mut plain = vec![0; plain_len];
+        self.decompress_to(payload, &mut plain)?;
         Ok(plain)
     }
 
-    fn decompress_into(
-        &mut self,
-        payload: &[u8],
-        plain_len: usize,
-        plain: &mut Vec<u8>,
-    ) -> Result<(), CompressError> {
+    fn decompress_to(&mut self, payload: &[u8], plain: &mut [u8]) -> Result<(), CompressError> {
         let declared = zstd_safe::get_frame_content_size(payload).ok().flatten();
-        let wrong = CompressError::Length { announced: plain_len };
-        if declared.is_some_and(|declared| declared != plain_len as u64) {
+        let wrong = CompressError::Length { announced: plain.len() };
+        if declared.is_some_and(|declared| declared != plain.len() as u64) {
             return Err(wrong);
         }
-        plain.resize(plain_len, 0);
         // The slice is what bounds the output: zstd never writes past its end.
-        let written = self.context.decompress_to_buffer(payload, plain.as_mut_slice()).map_err(zstd_error)?;
-        if written == plain_len { Ok(()) } else { Err(wrong) }
+        let written = self.context.decompress_to_buffer(payload, plain).map_err(zstd_error)?;
+        if written == plain.len() { Ok(()) } else { Err(wrong) }
     }
+}
+
+/// Refuses a length from storage before room is made for it.
+pub(crate) fn check_plain_len(plain_len: usize) -> Result<(), CompressError> {
+    if plain_len > FRAME_PLAIN_BYTES_MAX {
+        return Err(CompressError::TooLarge { plain: plain_len as u64, most: FRAME_PLAIN_BYTES_MAX });
+    }
+    Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

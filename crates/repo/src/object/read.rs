@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::bytes::Reader;
-use crate::compress::Decompressor;
+use crate::compress::{Decompressor, check_plain_len};
 use crate::envelope::{Frames, Head, Kind, wrap_aad};
 use crate::error::{Fault, ObjectError};
 use crate::id::{Generation, RepositoryId};
@@ -178,6 +178,24 @@ impl FrameOpener {
         decompressor: &mut Decompressor,
         buffers: &'b mut FrameBuffers,
     ) -> Result<&'b [u8], ObjectError> {
+        let plain_len = frame.plain_len as usize;
+        let too_long =
+            |source| self.fault(Fault::Decompress { section: Section::Frame(frame.number), source });
+        check_plain_len(plain_len).map_err(too_long)?;
+        buffers.plain.resize(plain_len, 0);
+        self.open_frame_to(frame, stored, decompressor, &mut buffers.sealing, &mut buffers.plain)?;
+        Ok(&buffers.plain)
+    }
+
+    /// The same into `plain`, which is as long as the frame's plain bytes; `sealing` is room for what is decrypted in place.
+    fn open_frame_to(
+        &self,
+        frame: &FrameAt,
+        stored: &[u8],
+        decompressor: &mut Decompressor,
+        sealing: &mut Vec<u8>,
+        plain: &mut [u8],
+    ) -> Result<(), ObjectError> {
         let section = Section::Frame(frame.number);
         if stored.len() != frame.stored_len as usize {
             return Err(self.short(section, frame.stored_len as usize, stored.len()));
@@ -187,14 +205,12 @@ impl FrameOpener {
             FramesKey::Content(key) => key,
             FramesKey::Closed(fault) => return Err(ObjectError::new(&self.name, fault.clone())),
         };
-        buffers.sealing.clear();
-        buffers.sealing.extend_from_slice(stored);
-        let payload =
-            key.open(section, &mut buffers.sealing).ok_or_else(|| self.fault(Fault::Sealing { section }))?;
+        sealing.clear();
+        sealing.extend_from_slice(stored);
+        let payload = key.open(section, sealing).ok_or_else(|| self.fault(Fault::Sealing { section }))?;
         decompressor
-            .decompress_frame_into(payload, frame.encoding, frame.plain_len as usize, &mut buffers.plain)
-            .map_err(|source| self.fault(Fault::Decompress { section, source }))?;
-        Ok(&buffers.plain)
+            .decompress_frame_to(payload, frame.encoding, plain)
+            .map_err(|source| self.fault(Fault::Decompress { section, source }))
     }
 
     /// How many bytes from the end of the body the footer takes, told by the last 8 of them.
@@ -323,11 +339,7 @@ impl<'a> WholeObject<'a> {
 
     /// The plain bytes of a frame that the footer lists.
     pub fn frame(&self, frame: &FrameAt, decompressor: &mut Decompressor) -> Result<Vec<u8>, ObjectError> {
-        let stored = usize::try_from(frame.offset)
-            .ok()
-            .and_then(|from| self.body.get(from..)?.get(..frame.stored_len as usize))
-            .unwrap_or_default();
-        self.opener.open_frame(frame, stored, decompressor)
+        self.opener.open_frame(frame, self.stored(frame), decompressor)
     }
 
     /// The plain bytes of all frames, one after the other; refused if they are more than `most`.
@@ -335,10 +347,60 @@ impl<'a> WholeObject<'a> {
         let plain_len: u64 = self.footer.frames.iter().map(|frame| u64::from(frame.plain_len)).sum();
         let length = usize::try_from(plain_len).ok().filter(|length| *length <= most);
         let length = length.ok_or_else(|| self.open.fault(Fault::TooMuch { plain: plain_len, most }))?;
-        let mut plain = Vec::with_capacity(length);
-        for frame in &self.footer.frames {
-            plain.extend(self.frame(frame, decompressor)?);
-        }
+        let mut plain = vec![0; length];
+        self.open_side_by_side(&mut plain, decompressor)?;
         Ok(plain)
     }
+
+    /// Opens all frames into their places in `plain`: half of the bytes on a thread beside this one, for a segment of WAL is
+    /// waited for. What is damaged is named by the first frame that is.
+    fn open_side_by_side(
+        &self,
+        plain: &mut [u8],
+        decompressor: &mut Decompressor,
+    ) -> Result<(), ObjectError> {
+        let frames = self.footer.frames.as_slice();
+        let half = frames.len() / 2;
+        let (first, second) = frames.split_at(half);
+        let bytes_first = first.iter().map(|frame| frame.plain_len as usize).sum();
+        let beside = if plain.len() < BESIDE_BYTES_MIN { None } else { Decompressor::new().ok() };
+        let (Some(mut beside), Some((plain_first, plain_second))) =
+            (beside, plain.split_at_mut_checked(bytes_first))
+        else {
+            return self.open_in_turn(frames, plain, decompressor);
+        };
+        let (ended_first, ended_second) = std::thread::scope(|scope| {
+            let second = scope.spawn(move || self.open_in_turn(second, plain_second, &mut beside));
+            let ended_first = self.open_in_turn(first, plain_first, decompressor);
+            (ended_first, second.join())
+        });
+        ended_first?;
+        ended_second.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn open_in_turn(
+        &self,
+        frames: &[FrameAt],
+        plain: &mut [u8],
+        decompressor: &mut Decompressor,
+    ) -> Result<(), ObjectError> {
+        let (mut rest, mut sealing) = (plain, Vec::new());
+        for frame in frames {
+            let (room, after) = rest
+                .split_at_mut_checked(frame.plain_len as usize)
+                .ok_or_else(|| self.open.fault(Fault::BodyDamaged))?;
+            self.opener.open_frame_to(frame, self.stored(frame), decompressor, &mut sealing, room)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// The stored bytes of a frame; fewer where the body does not have them.
+    fn stored(&self, frame: &FrameAt) -> &'a [u8] {
+        let from = usize::try_from(frame.offset).ok();
+        from.and_then(|from| self.body.get(from..)?.get(..frame.stored_len as usize)).unwrap_or_default()
+    }
 }
+
+/// From here on a second thread is worth its start.
+const BESIDE_BYTES_MIN: usize = 2 << 20;

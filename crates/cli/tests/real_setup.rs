@@ -1,11 +1,14 @@
 //! From a fresh server to one that `check` finds nothing wrong with, by command lines alone; then one fault after the other.
 
+mod support;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Failure, Outcome, Result, Scratch, Server, majors, run_seawall};
 use serde_json::Value;
+use support::json;
 
 struct Site {
     server: Server,
@@ -63,10 +66,6 @@ impl Site {
         let ids = findings.iter().filter_map(|finding| finding.get("id")?.as_str().map(str::to_owned));
         Ok(ids.filter(|id| id != "check.same-file-system").collect())
     }
-}
-
-fn json(outcome: &Outcome) -> Result<Value> {
-    Ok(serde_json::from_str(&outcome.stdout)?)
 }
 
 #[test]

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a test's way of failing")]
 
+#[path = "support/documented.rs"]
+mod documented;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -71,6 +74,50 @@ fn describe(command: &mut clap::Command, page: &mut String) {
     write!(page, "\n## {name}\n\n```text\n{}\n```\n", help.trim_end()).unwrap();
     for inner in command.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
         describe(inner, page);
+    }
+}
+
+#[test]
+fn every_command_that_prints_a_document_has_its_section() {
+    fn leaves(command: &clap::Command, name: &str, found: &mut Vec<String>) {
+        let inner = || command.get_subcommands().filter(|inner| inner.get_name() != "help");
+        inner().for_each(|inner| leaves(inner, &format!("{name} {}", inner.get_name()), found));
+        if inner().next().is_none() {
+            found.push(name.to_owned());
+        }
+    }
+    // These answer PostgreSQL with their exit code, or print what is no report.
+    let without = ["seawall wal push", "seawall wal fetch", "seawall completions", "seawall man"];
+    let mut wanted = Vec::new();
+    leaves(&Cli::command(), "seawall", &mut wanted);
+    wanted.retain(|name| !without.contains(&name.as_str()));
+    wanted.sort_unstable();
+    let page = documented::Page::parse(documented::PAGE);
+    let sections: Vec<&str> = page.titles().filter(|title| title.starts_with("seawall ")).collect();
+    assert_eq!(sections, wanted);
+    assert_eq!(page.broken_links(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_key_that_docs_json_does_not_name_is_found_wherever_it_stands() {
+    let check = |text: &str, command: &str| {
+        documented::check(command.split(' '), &serde_json::from_str(text).unwrap())
+    };
+    let list = "seawall -c /backup list --json";
+    check(r#"{"backups": [{"backup": "x", "regions": ["one"], "uses": []}], "findings": []}"#, list).unwrap();
+    check(r#"{"server": {"settings": {"any_name": "1"}}}"#, "seawall show latest").unwrap();
+    let cases = [
+        (r#"{"clutser": "x"}"#, list, "`clutser`"),
+        (r#"{"backups": [{"way": "full"}, {"wya": "full"}]}"#, list, "`wya`"),
+        (r#"{"findings": [{"id": "x", "whta": "y"}]}"#, list, "`whta`"),
+        (r#"{"requests": [["one", {"put": {"calls": 1, "cals": 2}}]]}"#, "seawall backup", "`cals`"),
+        // Known elsewhere is not known here.
+        (r#"{"regions": [{"name": "one"}]}"#, "seawall status", "`name`"),
+        (r#"{"any_name": "1"}"#, "seawall show latest", "`any_name`"),
+    ];
+    for (text, command, key) in cases {
+        let why = check(text, command).unwrap_err();
+        assert!(why.contains(key), "{text}: {why}");
     }
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test binary uses the part it needs")]
 
+pub(crate) mod documented;
 pub(crate) mod regions;
 
 use std::ffi::OsString;
@@ -168,9 +169,14 @@ pub(crate) fn recovered(mut server: Server) -> Result<Server> {
     Ok(server)
 }
 
-/// What a command with `--json` printed.
+/// What a command with `--json` printed, every key of it named in that command's section of `docs/JSON.md`.
 pub(crate) fn json(outcome: &Outcome) -> Result<Value> {
-    serde_json::from_str(&outcome.stdout).context(|| format!("reading JSON of {}", outcome.command))
+    let command = &outcome.command;
+    let value = serde_json::from_str(&outcome.stdout).context(|| format!("reading JSON of {command}"))?;
+    // As it is shown for messages: each word in quotes.
+    let words = command.split_whitespace().map(|word| word.trim_matches('"'));
+    documented::check(words, &value).map_err(|why| Failure::new(format!("{command}\n  {why}")))?;
+    Ok(value)
 }
 
 /// The outcome failed with this code, and says each of these words on standard error.

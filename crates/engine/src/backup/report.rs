@@ -45,8 +45,8 @@ pub struct BackupReport {
     pub vanished: u64,
     /// Pages with a wrong checksum.
     pub damaged_pages: u64,
-    /// Milliseconds from start to commit.
-    pub took_ms: u64,
+    /// Seconds from start to commit.
+    pub seconds: f64,
     /// Calls and bytes, by region.
     pub requests: Vec<(RegionName, MeterReading)>,
     /// Everything that was told while it ran and is wrong, damaged pages included.
@@ -88,7 +88,7 @@ impl BackupReport {
                 self.changed_pages, self.rewritten_pages
             ),
             format!("  WAL       {} to {} on timeline {}", self.start, self.stop, self.timeline),
-            format!("  took      {:.1} s", self.took_ms as f64 / 1000.0),
+            format!("  took      {:.1} s", self.seconds),
         ];
         if self.adopted_packs > 0 {
             lines.push(format!(

@@ -422,7 +422,7 @@ impl Job<'_> {
                 .count() as u64,
             vanished: collected.vanished,
             damaged_pages: header.damaged_pages,
-            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            seconds: took.as_secs_f64(),
             requests: self.repository.regions().meters().into_iter().collect(),
             findings: recorded.findings,
             findings_more: recorded.more,

@@ -8,6 +8,7 @@ pub mod args;
 pub mod commands;
 pub mod exit;
 pub mod guard;
+pub mod mistake;
 pub mod moment;
 pub mod render;
 pub mod settings;
@@ -33,14 +34,14 @@ pub fn main() -> ExitCode {
 /// Runs one command line and answers the exit code that belongs to what happened.
 fn run(words: &[OsString]) -> u8 {
     let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let early = Output::new(texts.iter().any(|word| word == "--json"), Talk::Normal, Colour::Auto);
+    let early = Output::new(mistake::asks_for_json(&texts), Talk::Normal, Colour::Auto);
     let fetch = guard::may_be_fetch(words);
     if let Err(error) = settings::secrets::refuse_in_arguments(texts.iter().map(String::as_str)) {
         return failed(&early, &error, fetch);
     }
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
-        Err(error) => return unparsed(&error, words),
+        Err(error) => return unparsed(&error, words, &early),
     };
     let fetch = commands::is_fetch(&cli.command);
     let output = cli.global.output();
@@ -56,15 +57,20 @@ fn failed(output: &Output, error: &Error, fetch: bool) -> u8 {
     code
 }
 
-/// Help and version are asked for and go to stdout; everything else that does not parse is a mistake.
-fn unparsed(error: &clap::Error, words: &[OsString]) -> u8 {
-    // The command line library chooses the stream, and a closed one leaves nobody to tell.
-    let _printed = error.print();
+/// Help and version are asked for and go to stdout, as text; everything else that does not parse is a mistake.
+fn unparsed(error: &clap::Error, words: &[OsString], output: &Output) -> u8 {
     let asked = !error.use_stderr();
-    match (asked, guard::may_be_fetch(words)) {
+    let code = match (asked, guard::may_be_fetch(words)) {
         (true, true) if guard::names_wal(words) => exit::FETCH_FAILED,
         (true, _) => Outcome::Done.code(),
         (false, true) => exit::FETCH_FAILED,
         (false, false) => exit::USAGE,
+    };
+    if output.json && !asked {
+        output.error(&mistake::error(error), code);
+    } else {
+        // The command line library chooses the stream, and a closed one leaves nobody to tell.
+        let _printed = error.print();
     }
+    code
 }

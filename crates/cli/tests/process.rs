@@ -156,3 +156,45 @@ fn mistakes_are_2_and_nothing_at_all_shows_help() {
     assert_eq!(out.status.code(), Some(2));
     assert!(text(&out.stderr).contains("Usage: seawall"));
 }
+
+/// The only thing said on stderr, as JSON.
+fn error_of(line: &[&str], code: i32) -> serde_json::Value {
+    let out = seawall(line);
+    assert_eq!((out.status.code(), text(&out.stdout).as_str()), (Some(code), ""), "{line:?}");
+    let said = text(&out.stderr);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let error = said.get("error").unwrap().clone();
+    assert_eq!(error.get("id").unwrap(), "usage.arguments", "{error}");
+    assert_eq!((error.get("kind").unwrap(), error.get("exit").unwrap()), (&"usage".into(), &code.into()));
+    error
+}
+
+#[test]
+fn mistakes_are_one_json_object_with_json() {
+    let option = error_of(&["list", "--regoin", "north", "--json"], 2);
+    assert_eq!(option.get("message").unwrap(), "unexpected argument '--regoin' found");
+    assert_eq!(option.pointer("/hints/0").unwrap(), "a similar argument exists: '--region'");
+    let command = error_of(&["--json", "bakcup"], 2);
+    assert_eq!(command.pointer("/hints/0").unwrap(), "a similar subcommand exists: 'backup'");
+    error_of(&["--json"], 2);
+    error_of(&["restore", "--json", "--latest", "--immediate", "-D", "/x"], 2);
+    let ansi = error_of(&["list", "--json", "--\u{1b}[31mred"], 2);
+    assert!(ansi.get("message").unwrap().as_str().unwrap().contains("red"));
+}
+
+#[test]
+fn a_mistake_in_a_restore_command_is_126_with_json_too() {
+    error_of(&["wal", "fetch", "--json"], 126);
+    error_of(&["--json", "wla", "fetch", "000000010000000000000003", "pg_wal/RECOVERYXLOG"], 126);
+    error_of(&["wal", "fetch", "--json", "--plna", "x", "000000010000000000000003", "y"], 126);
+}
+
+#[test]
+fn help_and_version_stay_text_with_json() {
+    for (line, wanted) in [(["--json", "--version"], "seawall "), (["--json", "--help"], "Usage: seawall")] {
+        let out = seawall(&line);
+        assert_eq!((out.status.code(), text(&out.stderr).as_str()), (Some(0), ""), "{line:?}");
+        assert!(text(&out.stdout).contains(wanted), "{line:?}");
+    }
+}

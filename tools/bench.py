@@ -2,12 +2,13 @@
 """Measures seawall beside others on this machine: same data, one run, alternating.
 
 Called by tools/bench.sh with everything installed. Prints a Markdown report to standard output, talk to standard error.
-Wall is a monotonic clock around the command; CPU is user+sys of the command's whole tree plus, for server-side work, the
-change of the server's tree; peak memory is the largest resident set of one process (and of the server's walsender where
-it does the work, which is not in it). Ratios are what to read: the machine may be shared.
+Wall is a monotonic clock around the command. CPU is user and system time of the command and what it started, and for work
+that the server does the change of the server's whole tree. Peak memory is the largest resident set of one of the
+command's processes, looked at every 5 ms (not the server's). Read is what the command's first process read by system calls. Ratios are what to read: the machine may be shared.
 """
 
 import json
+import math
 import os
 import pathlib
 import resource
@@ -15,6 +16,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(os.environ["BENCH_ROOT"])
@@ -23,8 +25,9 @@ SEAWALL = os.environ["BENCH_SEAWALL"]
 PGBACKREST = os.environ.get("BENCH_PGBACKREST")
 SCALE = int(os.environ.get("BENCH_SCALE", "100"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+PARTS = os.environ.get("BENCH_PARTS", "main pgbench sizes tables").split()
 LEVEL = "3"
-DATA, SOCK = ROOT / "data", ROOT / "s"
+OTHER = "pgBackRest"
 
 
 def say(text):
@@ -38,12 +41,22 @@ def sh(*words, **more):
     return done.stdout
 
 
-def sql(text, db="postgres"):
-    return sh(PG / "psql", "-XAtq", "-h", SOCK, "-U", "postgres", "-d", db, "-v", "ON_ERROR_STOP=1", "-c", text).strip()
+def size(path):
+    return sum(p.stat().st_blocks * 512 for p in pathlib.Path(path).rglob("*") if p.is_file() and not p.is_symlink())
+
+
+def touch_memory():
+    """The first use of a page is slow in a virtual machine: the host hands it over. Nothing of that belongs to a measurement."""
+    path, block = ROOT / "touched", b"\1" * (16 << 20)
+    free = shutil.disk_usage(ROOT).free
+    with open(path, "wb") as file:
+        for _ in range(min(free // 4, 8 << 30) >> 24):
+            file.write(block)
+    path.unlink()
 
 
 def tree_cpu(pid):
-    """User+sys seconds of a process, its reaped children, and its living descendants."""
+    """User and system seconds of a process, its reaped children, and its living descendants."""
     ticks, todo = 0, [pid]
     while todo:
         one = todo.pop()
@@ -57,230 +70,405 @@ def tree_cpu(pid):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def size(path):
-    return sum(p.stat().st_blocks * 512 for p in pathlib.Path(path).rglob("*") if p.is_file() and not p.is_symlink())
+class Sampler(threading.Thread):
+    """Follows what a process has read and how much memory it and its children had at most, while the main thread waits.
+
+    The kernel's own figure for memory cannot serve: it begins with that of the process which started the command.
+    """
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.read, self.memory, self.ended = pid, 0, 0, threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.wait(0.005):
+            for pid in [self.pid, *children(self.pid)]:
+                status = proc(pid, "status")
+                peak = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+                self.memory = max([self.memory, *(int(kilobytes) / 1024 for kilobytes in peak)])
+            read = proc(self.pid, "io").split()
+            self.read = max(self.read, int(read[1]) if len(read) > 1 else 0)
+
+    def end(self):
+        self.ended.set()
+        self.join()
+
+
+def proc(pid, name):
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
+
+
+def children(pid):
+    return proc(pid, f"task/{pid}/children").split()
 
 
 class Measure:
-    """Runs a command and keeps wall, CPU, memory, bytes stored and read."""
+    """Runs commands and keeps wall, CPU, memory, bytes stored and read."""
 
-    def __init__(self, server_pid=None):
-        self.server_pid, self.rows = server_pid, {}
+    def __init__(self):
+        self.rows = {}
 
-    def run(self, what, who, words, stored=None, server=False, env=None, allow=(0,)):
+    def run(self, what, who, words, stored=None, server=None, allow=(0,), cwd=None):
         before_size = size(stored) if stored else 0
-        server_before = tree_cpu(self.server_pid) if server else 0
+        server_before = tree_cpu(server) if server else 0
         log = ROOT / "bench.log"
-        started = time.monotonic()
         with open(log, "ab") as out:
-            child = subprocess.Popen([str(w) for w in words], stdout=out, stderr=out, env={**os.environ, **(env or {})})
-            read_bytes = 0
-            while True:
-                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-                if pid:
-                    break
-                read_bytes = max(read_bytes, proc_read(child.pid))
-                time.sleep(0.02)
-        wall = time.monotonic() - started
+            started = time.monotonic()
+            child = subprocess.Popen([str(w) for w in words], stdout=out, stderr=out, cwd=cwd)
+            sampler = Sampler(child.pid)
+            _, status, usage = os.wait4(child.pid, 0)
+            wall = time.monotonic() - started
+        sampler.end()
         code = os.waitstatus_to_exitcode(status)
         if code not in allow:
-            sys.exit(f"bench: {' '.join(map(str, words))} ended with {code}; see {log}")
-        cpu = usage.ru_utime + usage.ru_stime + (tree_cpu(self.server_pid) - server_before if server else 0)
-        row = {"wall": wall, "cpu": cpu, "rss": usage.ru_maxrss / 1024, "read": read_bytes / 1e6,
+            sys.exit(f"bench: {' '.join(map(str, words))} ended with {code}:\n{log.read_text()[-2000:]}")
+        cpu = usage.ru_utime + usage.ru_stime + (tree_cpu(server) - server_before if server else 0)
+        row = {"wall": wall, "cpu": cpu, "rss": sampler.memory, "read": sampler.read / 1e6,
                "stored": (size(stored) - before_size) / 1e6 if stored else None}
         self.rows.setdefault(what, {}).setdefault(who, []).append(row)
-        say(f"{what}: {who}: {wall:.2f} s, {cpu:.2f} CPU s, {row['rss']:.0f} MiB")
+        say(f"{what}: {who}: {wall:.3f} s, {cpu:.2f} CPU s, {row['rss']:.0f} MiB")
         return row
 
-    def report(self):
-        for what, whos in self.rows.items():
-            print(f"\n## {what}\n\n| who | wall s, median [min-max] | CPU s | peak MiB | stored MB | read MB | wall, seawall = 1 | CPU, seawall = 1 |")
-            print("|---|---|---|---|---|---|---|---|")
-            base = {key: statistics.median(r[key] for r in whos["seawall"]) for key in ("wall", "cpu")} if "seawall" in whos else None
-            for who, rows in whos.items():
-                print(row_text(who, rows, base))
+    def report(self, what):
+        print("| who | wall s, median [least to most] | CPU s | peak MiB | stored MB | read MB | wall, seawall = 1 | CPU, seawall = 1 |")
+        print("|---|---|---|---|---|---|---|---|")
+        whos = self.rows[what]
+        base = {key: statistics.median(r[key] for r in whos["seawall"]) for key in ("wall", "cpu")}
+        for who, rows in whos.items():
+            print(row_text(who, rows, base))
 
 
 def row_text(who, rows, base):
     median = {key: statistics.median(r[key] for r in rows) for key in ("wall", "cpu", "rss", "read")}
     walls = [r["wall"] for r in rows]
     stored = [r["stored"] for r in rows if r["stored"] is not None]
-    ratio = [f"{median[key] / base[key]:.2f}" if base and base[key] else "" for key in ("wall", "cpu")]
-    stored_text = f"{statistics.median(stored):.1f}" if stored else ""
-    return (f"| {who} | {median['wall']:.3f} [{min(walls):.3f}-{max(walls):.3f}] | {median['cpu']:.2f} | {median['rss']:.0f} | "
-            f"{stored_text} | {median['read']:.0f} | {ratio[0]} | {ratio[1]} |")
+    ratio = [f"{median[key] / base[key]:.2f}" if base[key] else "" for key in ("wall", "cpu")]
+    return (f"| {who} | {median['wall']:.3f} [{min(walls):.3f} to {max(walls):.3f}] | {median['cpu']:.2f} | {median['rss']:.0f} | "
+            f"{f'{statistics.median(stored):.1f}' if stored else ''} | {median['read']:.0f} | {ratio[0]} | {ratio[1]} |")
 
 
-def proc_read(pid):
-    try:
-        return int(pathlib.Path(f"/proc/{pid}/io").read_text().split()[1])
-    except (FileNotFoundError, PermissionError, IndexError, ProcessLookupError):
-        return 0
+class Cluster:
+    """A server with a repository of each kind."""
+
+    def __init__(self, name, *conf):
+        self.root = ROOT / name
+        self.root.mkdir()
+        self.data, self.sock, self.region, self.rest = (self.root / part for part in ("data", "s", "region", "pgbackrest"))
+        sh(PG / "initdb", "-D", self.data, "-U", "postgres", "-k", "--no-sync", "-E", "UTF8", "--locale=C")
+        self.sock.mkdir()
+        with open(self.data / "postgresql.conf", "a") as file:
+            lines = ["listen_addresses=''", f"unix_socket_directories='{self.sock}'", "shared_buffers=512MB", "max_wal_size=4GB", "checkpoint_timeout=30min",
+                     "archive_mode=on", "archive_command='true'", "wal_level=replica", "max_wal_senders=8", *conf]
+            file.write("\n".join(lines) + "\n")
+        sh(PG / "pg_ctl", "-D", self.data, "-l", self.root / "server.log", "-w", "start")
+        self.pid = int((self.data / "postmaster.pid").read_text().split()[0])
+
+    def sql(self, text):
+        return sh(PG / "psql", "-XAtq", "-h", self.sock, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", text).strip()
+
+    def pgbench(self, *words):
+        return sh(PG / "pgbench", "-h", self.sock, "-U", "postgres", *words, "postgres", cwd=self.root)
+
+    def set_up(self):
+        """The repositories; WAL goes to seawall's."""
+        self.conf, recipients = self.root / "seawall.toml", []
+        for n in (1, 2):
+            identity = self.root / f"identity-{n}.txt"
+            sh(SEAWALL, "key", "generate", "--output", identity)
+            recipients += ["--recipient", next(word for word in identity.read_text().split() if word.startswith("age1"))]
+        self.conf.write_text(
+            f'[cluster.bench]\ndata_directory = "{self.data}"\nconnection = "host={self.sock} user=postgres dbname=postgres"\n'
+            f'[repository]\nwriter_key_file = "{self.root}/writer.key"\n[backup]\nfast_checkpoint = true\n'
+            f'[[repository.region]]\nname = "disk"\nurl = "file://{self.region}"\n')
+        sh(SEAWALL, "-c", self.conf, "init", "--yes", *recipients)
+        self.owner = json.loads((self.region / "seawall.json").read_text().splitlines()[0])["owner"]
+        self.sql(f"alter system set archive_command = '{SEAWALL} -c {self.conf} wal push %p'")
+        self.sql("select pg_reload_conf()")
+        if PGBACKREST:
+            self.rest.mkdir()
+            self.rest_conf = self.root / "pgbackrest.conf"
+            lines = ["[global]", f"repo1-path={self.rest}", "repo1-retention-full=9", "process-max=2", "start-fast=y", "compress-type=zst", f"compress-level={LEVEL}",
+                     "repo1-bundle=y", "repo1-cipher-type=aes-256-cbc", "repo1-cipher-pass=benchbenchbench", "log-level-console=warn", f"log-path={self.root}",
+                     f"lock-path={self.root}", "archive-check=n", f"spool-path={self.root}"]
+            if pgbackrest_version() >= (2, 46):
+                lines.append("repo1-block=y")
+            lines += ["[main]", f"pg1-path={self.data}", f"pg1-socket-path={self.sock}", "pg1-user=postgres"]
+            self.rest_conf.write_text("\n".join(lines) + "\n")
+            sh(*self.pgbackrest("--no-online", "stanza-create"))
+        return self
+
+    def seawall(self, *words):
+        return [SEAWALL, "-c", self.conf, "-q", *words]
+
+    def seawall_backup(self, measure, what, *words):
+        return measure.run(what, "seawall", self.seawall("backup", *words), stored=self.region)
+
+    def from_region(self):
+        return ["--from", f"file://{self.region}", "--identity", self.root / "identity-1.txt", "--owner", self.owner, "--cluster", "bench"]
+
+    def seawall_restore(self, measure, what, target, *more):
+        words = [SEAWALL, "-q", "restore", *self.from_region(), "-D", target, "--server-binaries", PG, "--immediate", *more]
+        return measure.run(what, "seawall", words)
+
+    def pgbackrest(self, *words):
+        return [PGBACKREST, f"--config={self.rest_conf}", "--stanza=main", *words]
+
+    def pgbackrest_backup(self, measure, what, kind):
+        if PGBACKREST:
+            measure.run(what, OTHER, self.pgbackrest(f"--type={kind}", "backup"), stored=self.rest)
+
+    def pgbackrest_restore(self, measure, what, target, *more):
+        if PGBACKREST:
+            measure.run(what, OTHER, self.pgbackrest(f"--pg1-path={target}", "--type=immediate", *more, "restore"))
+
+    def end(self):
+        subprocess.run([PG / "pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop"], stdout=subprocess.DEVNULL)
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
-def start_server():
-    sh(PG / "initdb", "-D", DATA, "-U", "postgres", "-k", "--no-sync", "-E", "UTF8", "--locale=C")
-    SOCK.mkdir()
-    with open(DATA / "postgresql.conf", "a") as conf:
-        conf.write(f"listen_addresses=''\nunix_socket_directories='{SOCK}'\nshared_buffers=512MB\nmax_wal_size=4GB\n"
-                   "checkpoint_timeout=30min\narchive_mode=on\narchive_command='true'\nwal_level=replica\nmax_wal_senders=8\n")
-    sh(PG / "pg_ctl", "-D", DATA, "-l", ROOT / "server.log", "-w", "start")
-    return int((DATA / "postmaster.pid").read_text().split()[0])
+def pgbackrest_version():
+    return tuple(map(int, sh(PGBACKREST, "version").split()[-1].split(".")[:2]))
 
 
-def load():
+def fresh(path):
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+def fresh_private(path):
+    fresh(path).mkdir(mode=0o700)
+    return path
+
+
+def load(cluster):
     say(f"loading: pgbench scale {SCALE}")
-    sh(PG / "pgbench", "-h", SOCK, "-U", "postgres", "-i", "-q", "-s", SCALE, "postgres")
-    # About a fifth of what pgbench makes, incompressible, and as much of JSON.
+    cluster.pgbench("-i", "-q", "-s", SCALE)
     rows = SCALE * 3000
-    sql("create extension if not exists pgcrypto")
-    sql(f"create table noise as select i, gen_random_bytes(1000) b from generate_series(1, {rows}) i; alter table noise alter b set storage external")
-    sql(f"create table docs as select i, jsonb_build_object('id', i, 'name', md5(i::text), 'tags', array[i % 7, i % 11], 'text', repeat(md5((i * 7)::text), 4)) d from generate_series(1, {rows}) i")
-    sql("vacuum analyze")
-    sql("checkpoint")
+    cluster.sql("create extension if not exists pgcrypto")
+    cluster.sql("create table noise (i int, b bytea)")
+    cluster.sql("alter table noise alter b set storage external")
+    cluster.sql(f"insert into noise select i, gen_random_bytes(1000) from generate_series(1, {rows}) i")
+    cluster.sql(f"create table docs as select i, jsonb_build_object('id', i, 'name', md5(i::text), 'tags', array[i % 7, i % 11], 'text', repeat(md5((i * 7)::text), 4)) d from generate_series(1, {rows}) i")
+    cluster.sql("vacuum analyze")
+    cluster.sql("checkpoint")
 
 
-def seawall_setup():
-    conf, region = ROOT / "seawall.toml", ROOT / "region"
-    recipients = []
-    for n in (1, 2):
-        identity = ROOT / f"identity-{n}.txt"
-        sh(SEAWALL, "key", "generate", "--output", identity)
-        recipients.append(next(word for word in identity.read_text().split() if word.startswith("age1")))
-    conf.write_text(f'[cluster.bench]\ndata_directory = "{DATA}"\nconnection = "host={SOCK} user=postgres dbname=postgres"\n'
-                    f'[repository]\nwriter_key_file = "{ROOT}/writer.key"\n[backup]\nfast_checkpoint = true\n'
-                    f'[[repository.region]]\nname = "disk"\nurl = "file://{region}"\n')
-    words = [SEAWALL, "-c", conf, "init", "--yes"]
-    for recipient in recipients:
-        words += ["--recipient", recipient]
-    sh(*words)
-    sql(f"alter system set archive_command = '{SEAWALL} -c {conf} wal push %p'")
-    sql("select pg_reload_conf()")
-    return conf, region
+def main_part():
+    cluster, measure = Cluster("main"), Measure()
+    try:
+        load(cluster)
+        cluster.set_up()
+        data = (size(cluster.data) - size(cluster.data / "pg_wal")) / 1e6
+        print(f"\nThe cluster: {data:.0f} MB without WAL: pgbench at scale {SCALE}, {SCALE * 3000:,} rows of random bytes, as many of JSON. {RUNS} runs each, alternating.")
+        full_backups(cluster, measure)
+        small_changes(cluster, measure)
+        restores(cluster, measure)
+        wal(cluster, measure)
+        for what in measure.rows:
+            print(f"\n## {what}\n")
+            measure.report(what)
+        if "pgbench" in PARTS:
+            under_load(cluster)
+    finally:
+        cluster.end()
 
 
-def owner(_conf):
-    return json.loads((ROOT / "region" / "seawall.json").read_text().splitlines()[0])["owner"]
-
-
-def pgbackrest_setup():
-    conf, repo = ROOT / "pgbackrest.conf", ROOT / "pgbackrest"
-    repo.mkdir()
-    conf.write_text(f"[global]\nrepo1-path={repo}\nrepo1-retention-full=9\nprocess-max=2\nstart-fast=y\ncompress-type=zst\ncompress-level={LEVEL}\n"
-                    f"repo1-bundle=y\nrepo1-block=y\nrepo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=benchbenchbench\nlog-level-console=warn\nlog-path={ROOT}\nlock-path={ROOT}\n"
-                    f"archive-check=n\nspool-path={ROOT}\n[main]\npg1-path={DATA}\npg1-socket-path={SOCK}\npg1-user=postgres\n")
-    options = known_options(conf)
-    conf.write_text("\n".join(line for line in conf.read_text().splitlines() if line.split("=")[0] not in options) + "\n")
-    sh(PGBACKREST, f"--config={conf}", "--stanza=main", "--no-online", "stanza-create")
-    return conf, repo
-
-
-def known_options(conf):
-    """Options that this pgBackRest does not know (older ones lack block incremental)."""
-    version = sh(PGBACKREST, "version").split()[-1]
-    say(f"pgbackrest {version}")
-    return ["repo1-block"] if tuple(map(int, version.split("."))) < (2, 46) else []
-
-
-def basebackup(out):
-    shutil.rmtree(out, ignore_errors=True)
-    return [PG / "pg_basebackup", "-h", SOCK, "-U", "postgres", "-c", "fast", "-Ft", f"--compress=server-zstd:level={LEVEL},workers=2", "-D", out]
-
-
-def full_backups(measure, conf, region, rest):
+def full_backups(cluster, measure):
+    what = "Full backup, zstd 3, encrypted"
     for _ in range(RUNS):
-        sql("checkpoint")
-        measure.run("Full backup", "seawall", [SEAWALL, "-c", conf, "-q", "backup", "--full"], stored=region)
-        if rest:
-            measure.run("Full backup", "pgbackrest, zst 3, 2 processes", [PGBACKREST, f"--config={rest[0]}", "--stanza=main", "--type=full", "backup"], stored=rest[1])
-        measure.run("Full backup", "pg_basebackup, 2 zstd workers", basebackup(ROOT / "base"), server=True)
-        shutil.rmtree(ROOT / "base", ignore_errors=True)
-        measure.run("Full backup", "tar and zstd -T2 (no backup: a bound)", ["sh", "-c", f"tar -C {DATA} --exclude=./pg_wal -cf - . 2>/dev/null | zstd -q -T2 -{LEVEL} -f -o {ROOT}/tar.zst"], allow=(0, 1, 2))
+        cluster.sql("checkpoint")
+        cluster.seawall_backup(measure, what, "--full")
+        cluster.pgbackrest_backup(measure, what, "full")
+        base = fresh(cluster.root / "base")
+        words = [PG / "pg_basebackup", "-h", cluster.sock, "-U", "postgres", "-c", "fast", "-Ft", f"--compress=server-zstd:level={LEVEL},workers=2", "-D", base]
+        measure.run(what, "pg_basebackup, 2 zstd workers, not encrypted", words, server=cluster.pid)
+        fresh(base)
+        tar = f"tar -C {cluster.data} --exclude=./pg_wal -cf - . 2>/dev/null | zstd -q -T2 -{LEVEL} -f -o {cluster.root}/tar.zst"
+        measure.run(what, "tar and zstd -T2 (a bound, no backup)", ["sh", "-c", tar], allow=(0, 1, 2))
 
 
-def small_changes(measure, conf, region, rest):
+def small_changes(cluster, measure):
     for _ in range(RUNS):
-        sh(PG / "pgbench", "-h", SOCK, "-U", "postgres", "-n", "-c", "4", "-j", "2", "-T", "3", "postgres")
-        sql("checkpoint")
-        measure.run("Backup after 3 s of pgbench", "seawall", [SEAWALL, "-c", conf, "-q", "backup"], stored=region)
-        if rest:
-            measure.run("Backup after 3 s of pgbench", "pgbackrest incr", [PGBACKREST, f"--config={rest[0]}", "--stanza=main", "--type=incr", "backup"], stored=rest[1])
-
-
-def seawall_restore(conf, region, target, *more):
-    return [SEAWALL, "-q", "restore", "--from", f"file://{region}", "--identity", ROOT / "identity-1.txt", "--owner", owner(conf), "--cluster", "bench", "-D", target,
-            "--server-binaries", PG, "--immediate", *more]
-
-
-def restores(measure, conf, region, rest):
+        cluster.pgbench("-n", "-c", "4", "-j", "2", "-T", "3")
+        cluster.sql("checkpoint")
+        cluster.seawall_backup(measure, "Backup after 3 s of pgbench")
+        cluster.pgbackrest_backup(measure, "Backup after 3 s of pgbench", "incr")
     for _ in range(RUNS):
-        shutil.rmtree(ROOT / "restored", ignore_errors=True)
-        measure.run("Restore of the newest backup", "seawall", seawall_restore(conf, region, ROOT / "restored"))
-        if rest:
-            shutil.rmtree(ROOT / "rest-restored", ignore_errors=True)
-            (ROOT / "rest-restored").mkdir(mode=0o700)
-            measure.run("Restore of the newest backup", "pgbackrest", [PGBACKREST, f"--config={rest[0]}", "--stanza=main", f"--pg1-path={ROOT}/rest-restored", "--type=immediate", "restore"])
+        cluster.seawall_backup(measure, "Backup after no change")
+        cluster.pgbackrest_backup(measure, "Backup after no change", "incr")
+
+
+def restores(cluster, measure):
+    ours, theirs = cluster.root / "restored", cluster.root / "pgbackrest-restored"
     for _ in range(RUNS):
-        spoil(ROOT / "restored")
-        measure.run("Restore --delta, 1 % of pages changed", "seawall", seawall_restore(conf, region, ROOT / "restored", "--delta"))
-        if rest:
-            spoil(ROOT / "rest-restored")
-            measure.run("Restore --delta, 1 % of pages changed", "pgbackrest --delta", [PGBACKREST, f"--config={rest[0]}", "--stanza=main", f"--pg1-path={ROOT}/rest-restored", "--type=immediate", "--delta", "restore"])
+        cluster.seawall_restore(measure, "Restore of the newest backup", fresh(ours))
+        cluster.pgbackrest_restore(measure, "Restore of the newest backup", fresh_private(theirs))
+    for _ in range(RUNS):
+        what = "Restore --delta, 1 % of pages changed"
+        spoil(ours)
+        cluster.seawall_restore(measure, what, ours, "--delta")
+        spoil(theirs)
+        cluster.pgbackrest_restore(measure, what, theirs, "--delta")
+    fresh(ours), fresh(theirs)
 
 
 def spoil(target):
-    """Overwrites 8 bytes in every hundredth page of the large files."""
-    for path in sorted(p for p in (target / "base").rglob("*") if p.is_file() and p.stat().st_size > 1 << 20):
+    """Overwrites 8 bytes in every hundredth page of the large files, and reads all, so that both find it in the cache."""
+    for path in sorted(p for p in (target / "base").rglob("*") if p.is_file()):
         with open(path, "r+b") as file:
-            for page in range(37, path.stat().st_size // 8192, 100):
+            for page in range(37, path.stat().st_size // 8192, 100) if path.stat().st_size > 1 << 20 else ():
                 file.seek(page * 8192 + 4000)
                 file.write(b"spoiled!")
+            file.seek(0)
+            while file.read(4 << 20):
+                pass
 
 
-def wal(measure, conf, region, rest):
-    sql("alter system set archive_command = '/bin/false'")
-    sql("select pg_reload_conf()")
-    while len(waiting()) < 12:
-        sh(PG / "pgbench", "-h", SOCK, "-U", "postgres", "-n", "-c", "4", "-j", "2", "-T", "4", "postgres")
-        sql("select pg_switch_wal()")
-    names = waiting()[:10]
+def wal(cluster, measure):
+    cluster.sql("alter system set archive_command = '/bin/false'")
+    cluster.sql("select pg_reload_conf()")
+    while len(waiting(cluster)) < 16:
+        cluster.pgbench("-n", "-c", "4", "-j", "2", "-T", "4")
+        cluster.sql("select pg_switch_wal()")
+    push, fetch = "WAL push, one segment of 16 MiB", "WAL fetch, one segment of 16 MiB"
+    names = waiting(cluster)[:14]
     for name in names:
-        measure.run("WAL push, one 16 MiB segment", "seawall", [SEAWALL, "-c", conf, "wal", "push", f"{DATA}/pg_wal/{name}"], stored=region)
-        if rest:
-            measure.run("WAL push, one 16 MiB segment", "pgbackrest archive-push", [PGBACKREST, f"--config={rest[0]}", "--stanza=main", "archive-push", f"{DATA}/pg_wal/{name}"], stored=rest[1])
-    plan = ROOT / "restored"
+        path = cluster.data / "pg_wal" / name
+        measure.run(push, "seawall", cluster.seawall("wal", "push", path), stored=cluster.region)
+        if PGBACKREST:
+            measure.run(push, OTHER, cluster.pgbackrest("archive-push", path), stored=cluster.rest)
+    out = cluster.root / "fetched"
     for name in names:
-        out = ROOT / "fetched"
         out.unlink(missing_ok=True)
-        measure.run("WAL fetch, one 16 MiB segment", "seawall", [SEAWALL, "-q", "wal", "fetch", "--from", f"file://{region}", "--identity", ROOT / "identity-1.txt", "--owner", owner(conf), "--cluster", "bench", name, out])
-        if out.read_bytes() != (DATA / "pg_wal" / name).read_bytes():
+        measure.run(fetch, "seawall", [SEAWALL, "-q", "wal", "fetch", *cluster.from_region(), name, out], cwd=cluster.data)
+        if out.read_bytes() != (cluster.data / "pg_wal" / name).read_bytes():
             sys.exit(f"bench: {name} came back different")
-        if rest:
+        if PGBACKREST:
             out.unlink(missing_ok=True)
-            measure.run("WAL fetch, one 16 MiB segment", "pgbackrest archive-get", [PGBACKREST, f"--config={rest[0]}", "--stanza=main", "archive-get", name, out])
+            measure.run(fetch, OTHER, cluster.pgbackrest("archive-get", name, out), cwd=cluster.data)
+    cluster.sql(f"alter system set archive_command = '{SEAWALL} -c {cluster.conf} wal push %p'")
+    cluster.sql("select pg_reload_conf()")
 
 
-def waiting():
-    return sorted(p.name[:-6] for p in (DATA / "pg_wal" / "archive_status").glob("*.ready") if len(p.name) == 30)
+def waiting(cluster):
+    return sorted(p.name[:-6] for p in (cluster.data / "pg_wal" / "archive_status").glob("*.ready") if len(p.name) == 30)
+
+
+def under_load(cluster):
+    """pgbench alone, and with full backups one after the other."""
+    print("\n## pgbench while full backups run\n\n4 clients, 15 s each, alternating; the load alone comes first and last.\n")
+    print("| with | transactions/s | p50 ms | p99 ms | full backups meanwhile |\n|---|---|---|---|---|")
+    ways = [("nothing", None), ("seawall (nice 10, its default)", cluster.seawall("backup", "--full"))]
+    if PGBACKREST:
+        ways.append((OTHER, cluster.pgbackrest("--type=full", "backup")))
+    for who, words in [*ways, ways[1], *ways[2:], ways[0]]:
+        print(load_row(cluster, who, words), flush=True)
+
+
+def load_row(cluster, who, words):
+    stop, done = threading.Event(), []
+
+    def back_up():
+        while words and not stop.is_set():
+            sh(*words)
+            done.append(1)
+
+    thread = threading.Thread(target=back_up)
+    thread.start()
+    for old in cluster.root.glob("load.*"):
+        old.unlink()
+    told = cluster.pgbench("-n", "-c", "4", "-j", "2", "-T", "15", "-l", "--log-prefix=load")
+    stop.set()
+    thread.join()
+    times = sorted(int(line.split()[2]) for log in cluster.root.glob("load.*") for line in log.read_text().splitlines())
+    tps = next(line.split("=")[1].split()[0] for line in told.splitlines() if line.startswith("tps"))
+    at = lambda share: times[min(len(times) - 1, math.floor(len(times) * share))] / 1000
+    say(f"pgbench with {who}: {tps} tps")
+    return f"| {who} | {float(tps):.0f} | {at(0.5):.2f} | {at(0.99):.2f} | {len(done)} |"
+
+
+def sizes_part():
+    """What a full backup costs as a cluster grows."""
+    cluster, measure = Cluster("sizes"), Measure()
+    try:
+        cluster.set_up()
+        cluster.sql("create table grows (i bigint, t text)")
+        print("\n## Full backup and restore as the cluster grows\n\nOne table of text; memory must not grow with it.\n")
+        print("| data MB | who | backup wall s | CPU s per GB | peak MiB | restore wall s | peak MiB |\n|---|---|---|---|---|---|---|")
+        rows = 0
+        for gigabytes in (1, 2, 4):
+            more = gigabytes * 6_500_000 - rows
+            cluster.sql(f"insert into grows select {rows} + i, md5(i::text) || md5((i + 1)::text) || repeat('filler ', 5) from generate_series(1, {more}) i")
+            rows += more
+            cluster.sql("checkpoint")
+            print(size_rows(cluster, measure, gigabytes), flush=True)
+    finally:
+        cluster.end()
+
+
+def size_rows(cluster, measure, step):
+    data = (size(cluster.data) - size(cluster.data / "pg_wal")) / 1e6
+    backup = cluster.seawall_backup(measure, f"size {step}", "--full")
+    restore = cluster.seawall_restore(measure, f"size {step}, restore", fresh(cluster.root / "restored"))
+    fresh(cluster.root / "restored")
+    lines = [f"| {data:.0f} | seawall | {backup['wall']:.2f} | {backup['cpu'] / data * 1000:.2f} | {backup['rss']:.0f} | {restore['wall']:.2f} | {restore['rss']:.0f} |"]
+    if PGBACKREST:
+        cluster.pgbackrest_backup(measure, f"size {step}", "full")
+        cluster.pgbackrest_restore(measure, f"size {step}, restore", fresh_private(cluster.root / "restored"))
+        fresh(cluster.root / "restored")
+        backup, restore = (measure.rows[f"size {step}{more}"][OTHER][-1] for more in ("", ", restore"))
+        lines.append(f"| {data:.0f} | {OTHER} | {backup['wall']:.2f} | {backup['cpu'] / data * 1000:.2f} | {backup['rss']:.0f} | {restore['wall']:.2f} | {restore['rss']:.0f} |")
+    return "\n".join(lines)
+
+
+def tables_part():
+    cluster, measure = Cluster("tables", "max_locks_per_transaction=1024"), Measure()
+    try:
+        cluster.set_up()
+        for first in range(0, 20_000, 1000):
+            cluster.sql(f"do $$ begin for i in {first + 1}..{first + 1000} loop execute format('create table t%s (i int primary key, t text)', i); "
+                        "execute format('insert into t%s values (1, md5(%L))', i, i); end loop; end $$")
+        cluster.sql("checkpoint")
+        files = sum(1 for _ in cluster.data.rglob("*"))
+        for _ in range(RUNS):
+            cluster.seawall_backup(measure, "Full", "--full")
+            cluster.pgbackrest_backup(measure, "Full", "full")
+        for run in range(RUNS):
+            cluster.sql(f"update t{run + 1} set t = 'changed'")
+            cluster.sql("checkpoint")
+            cluster.seawall_backup(measure, "One table changed")
+            cluster.pgbackrest_backup(measure, "One table changed", "incr")
+        for _ in range(RUNS):
+            cluster.seawall_restore(measure, "Restore", fresh(cluster.root / "restored"))
+            cluster.pgbackrest_restore(measure, "Restore", fresh_private(cluster.root / "restored"))
+        print(f"\n## 20,000 small tables ({files:,} files)")
+        for what in measure.rows:
+            print(f"\n{what}:\n")
+            measure.report(what)
+    finally:
+        cluster.end()
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "unknown CPU")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    others = sh(PGBACKREST, "version").strip() if PGBACKREST else "no pgBackRest"
+    return f"{os.cpu_count()} CPUs ({model}), {memory:.0f} GiB; {sh(PG / 'postgres', '--version').strip()}; {others}, posix repository, 2 processes, bundles, encrypted."
 
 
 def main():
-    pid = start_server()
-    try:
-        load()
-        measure = Measure(pid)
-        conf, region = seawall_setup()
-        rest = pgbackrest_setup() if PGBACKREST else None
-        print(f"Data directory without WAL: {(size(DATA) - size(DATA / 'pg_wal')) / 1e6:.0f} MB; pgbench scale {SCALE}, noise and JSON; {os.cpu_count()} cores; {sh(PG / 'postgres', '--version').strip()};"
-              f" {sh(PGBACKREST, 'version').strip() if PGBACKREST else 'no pgBackRest'}; {RUNS} runs each, alternating.")
-        full_backups(measure, conf, region, rest)
-        small_changes(measure, conf, region, rest)
-        restores(measure, conf, region, rest)
-        wal(measure, conf, region, rest)
-        measure.report()
-        (ROOT / "rows.json").write_text(json.dumps(measure.rows, indent=1))
-    finally:
-        subprocess.run([PG / "pg_ctl", "-D", DATA, "-m", "immediate", "-w", "stop"], stdout=subprocess.DEVNULL)
+    touch_memory()
+    print(machine())
+    if "main" in PARTS:
+        main_part()
+    if "sizes" in PARTS:
+        sizes_part()
+    if "tables" in PARTS:
+        tables_part()
 
 
 if __name__ == "__main__":

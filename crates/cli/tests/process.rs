@@ -152,6 +152,9 @@ fn scripts_and_manual_pages_are_made_for_every_command() {
 fn mistakes_are_2_and_nothing_at_all_shows_help() {
     assert_eq!(seawall(&["no-such-command"]).status.code(), Some(2));
     assert_eq!(seawall(&["list", "--latest"]).status.code(), Some(2));
+    let out = seawall(&["restore", "--latest", "-D", "/x", "--bandwidth", "100"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("wanted bytes per second with their unit, such as 100MiB/s"));
     let out = seawall(&[]);
     assert_eq!(out.status.code(), Some(2));
     assert!(text(&out.stderr).contains("Usage: seawall"));

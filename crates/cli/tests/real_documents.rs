@@ -78,7 +78,7 @@ fn what_restores_print_is_described() -> Result<()> {
     }
     let standby = restore(&site, &["--standby", "host=nowhere", "--dry-run"])?;
     assert_eq!(standby["stop_at"], Value::Null, "{standby}");
-    let done = restore(&site, &["--latest"])?;
+    let done = restore(&site, &["--latest", "--bandwidth", "1GiB/s"])?;
     assert!(done["neutralised"].as_array().is_some_and(|list| !list.is_empty()), "{done}");
     assert!(print(&site, &["status"])?["windows"][0]["from"].is_string());
     Ok(())

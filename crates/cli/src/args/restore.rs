@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::place::PlaceArgs;
 use super::target::TargetArgs;
+use crate::settings::quantity;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,7 +64,14 @@ pub struct RestoreArgs {
     /// Go on although this region cannot be asked; may be repeated
     #[arg(long, value_name = "NAME")]
     pub without_region: Vec<String>,
+    /// Read at most so much from all regions together, such as 100MiB/s
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub bandwidth: Option<u64>,
     /// Show what would be done and do nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    quantity::rate(text).ok_or_else(|| "wanted bytes per second with their unit, such as 100MiB/s".to_owned())
 }

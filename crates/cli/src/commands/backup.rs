@@ -20,15 +20,18 @@ use crate::settings::ClusterSettings;
 const WAL_WAIT: Duration = Duration::from_secs(300);
 /// How much slower than the first a region may be with one object.
 const LAG_MAX: Duration = Duration::from_secs(120);
+/// No pack is larger.
+const PACK_BYTES_MAX: u64 = 64 << 20;
 
 /// Takes a backup, or says what it would do.
 pub fn run(args: &BackupArgs, global: &Global, output: &Output) -> Result<Outcome> {
     let settings = args.cluster.resolve(global)?;
-    let options = options(args, &settings)?;
     let world = World::system();
+    let options = options(args, &settings, &world)?;
     let progress = Arc::new(Progress::new(*output, world.clone()));
     open::runtime()?.block_on(async {
-        let repository = open::as_writer(&settings, &world).await?;
+        let limit = open::limit(settings.backup.bandwidth, &world);
+        let repository = open::as_writer(&settings, limit.as_ref(), &world).await?;
         let (connect, data_directory) = (open::connection(&settings)?, open::data_directory(&settings)?);
         if args.dry_run {
             let preview = backup::preview(&repository, &connect, &data_directory, &options, progress).await?;
@@ -43,7 +46,7 @@ pub fn run(args: &BackupArgs, global: &Global, output: &Output) -> Result<Outcom
     })
 }
 
-fn options(args: &BackupArgs, settings: &ClusterSettings) -> Result<BackupOptions> {
+fn options(args: &BackupArgs, settings: &ClusterSettings, world: &World) -> Result<BackupOptions> {
     let backup = &settings.backup;
     let niceness = u8::try_from(backup.nice).ok().and_then(|nice| Niceness::try_from(nice).ok());
     Ok(BackupOptions {
@@ -54,11 +57,18 @@ fn options(args: &BackupArgs, settings: &ClusterSettings) -> Result<BackupOption
         workers: backup.workers.unwrap_or(0),
         niceness: niceness
             .ok_or_else(|| Error::usage("settings.nice", "backup.nice must be from 0 to 19"))?,
-        disk_rate: None,
+        disk_rate: open::limit(backup.read_bandwidth, world),
         include_private_keys: backup.include_private_keys,
         wal_wait: WAL_WAIT,
-        lag_max: LAG_MAX,
+        lag_max: lag_max(settings),
     })
+}
+
+/// A limit lets an object pass to one region after the other: a region that waits for its turn is not slow.
+fn lag_max(settings: &ClusterSettings) -> Duration {
+    let regions = u64::try_from(settings.repository.regions.len()).unwrap_or(u64::MAX);
+    let turns = |rate: u64| PACK_BYTES_MAX.saturating_mul(regions) / rate.max(1);
+    LAG_MAX.saturating_add(Duration::from_secs(settings.backup.bandwidth.map_or(0, turns)))
 }
 
 fn report_page(report: &BackupReport) -> Page {
@@ -94,5 +104,37 @@ fn way(preview: &BackupPreview) -> String {
     match preview.way.parent {
         Some(parent) => format!("comparing every page with backup {parent}"),
         None => "storing every page".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::settings::resolve;
+
+    fn options_of(line: &str, change: impl FnOnce(&mut ClusterSettings)) -> BackupOptions {
+        let Command::Backup(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("{line}")
+        };
+        let mut settings = resolve::bare(&"orders".parse().unwrap(), &["file:///a".to_owned()]).unwrap();
+        change(&mut settings);
+        options(&args, &settings, &World::seeded(1)).unwrap()
+    }
+
+    #[test]
+    fn the_limit_for_reading_is_the_setting_s() {
+        assert!(options_of("seawall backup", |_| {}).disk_rate.is_none());
+        let options = options_of("seawall backup", |settings| settings.backup.read_bandwidth = Some(5_000));
+        assert_eq!(options.disk_rate.unwrap().bytes_per_second(), 5_000);
+    }
+
+    #[test]
+    fn a_region_that_waits_for_the_limit_is_not_taken_for_slow() {
+        assert_eq!(options_of("seawall backup", |_| {}).lag_max, LAG_MAX);
+        let slow = options_of("seawall backup", |settings| settings.backup.bandwidth = Some(64 << 10));
+        assert_eq!(slow.lag_max, LAG_MAX + Duration::from_secs(1024));
     }
 }

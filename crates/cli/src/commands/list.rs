@@ -15,7 +15,7 @@ pub fn run(args: &ListArgs, global: &Global, output: &Output) -> Result<Outcome>
     let settings = args.place.resolve(global)?;
     let world = World::system();
     open::runtime()?.block_on(async {
-        let repository = open::as_reader(&settings, &world).await?;
+        let repository = open::as_reader(&settings, None, &world).await?;
         let report = list::list(&repository, args.region.as_deref()).await?;
         output.report(&report, page)?;
         for finding in &report.findings {

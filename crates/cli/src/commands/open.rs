@@ -31,23 +31,36 @@ pub fn repository_settings(settings: &ClusterSettings) -> RepositorySettings {
     }
 }
 
-/// For work that writes: with this host's key file.
-pub async fn as_writer(settings: &ClusterSettings, world: &World) -> Result<Repository> {
+/// For work that writes: with this host's key file. `limit` bounds what passes between here and all regions together.
+pub async fn as_writer(
+    settings: &ClusterSettings,
+    limit: Option<&Bandwidth>,
+    world: &World,
+) -> Result<Repository> {
     let secrets = Secrets::Host(settings.repository.writer_key_file.clone());
-    let bandwidth = settings.backup.bandwidth.map(|rate| Bandwidth::new(rate, rate, world));
-    Repository::open(&repository_settings(settings), &settings.name, &secrets, bandwidth.as_ref(), world)
-        .await
+    Repository::open(&repository_settings(settings), &settings.name, &secrets, limit, world).await
 }
 
-/// For work that reads: with identities where they were given, else with this host's key file.
-pub async fn as_reader(settings: &ClusterSettings, world: &World) -> Result<Repository> {
+/// For work that reads: with identities where they were given, else with this host's key file. `limit` as for
+/// [`as_writer`].
+pub async fn as_reader(
+    settings: &ClusterSettings,
+    limit: Option<&Bandwidth>,
+    world: &World,
+) -> Result<Repository> {
     let repository = &settings.repository;
     let secrets = if repository.identity_files.is_empty() {
         Secrets::Host(repository.writer_key_file.clone())
     } else {
         Secrets::Identities(repository.identity_files.clone())
     };
-    Repository::open(&pinned(settings), &settings.name, &secrets, None, world).await
+    Repository::open(&pinned(settings), &settings.name, &secrets, limit, world).await
+}
+
+/// A limit of so many bytes a second, of which one second's worth is saved up while nothing passes.
+#[must_use]
+pub fn limit(bytes_per_second: Option<u64>, world: &World) -> Option<Bandwidth> {
+    bytes_per_second.map(|rate| Bandwidth::new(rate, rate, world))
 }
 
 /// The settings with what this host's key file pins: on a host that writes, whom to believe was settled by `init`.
@@ -83,4 +96,22 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         Error::source_side("host.runtime", "threads cannot be started on this host").because(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_lets_one_second_s_worth_pass_at_once() {
+        let world = World::seeded(1);
+        assert!(limit(None, &world).is_none());
+        let limit = limit(Some(1000), &world).unwrap();
+        limit.take_blocking(1000);
+        assert_eq!(world.clock.monotonic(), Duration::ZERO);
+        limit.take_blocking(3000);
+        assert_eq!(world.clock.monotonic(), Duration::from_secs(3));
+    }
 }

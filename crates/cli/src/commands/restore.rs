@@ -40,7 +40,8 @@ pub fn run(args: &RestoreArgs, global: &Global, words: &[String], output: &Outpu
     let options = options(args, &settings, &target, words)?;
     let world = World::system();
     open::runtime()?.block_on(async {
-        let repository = open::as_reader(&settings, &world).await?;
+        let limit = open::limit(args.bandwidth, &world);
+        let repository = open::as_reader(&settings, limit.as_ref(), &world).await?;
         refuse_without_identity(&repository)?;
         let prepared = prepare(&repository, &options).await?;
         if args.dry_run {

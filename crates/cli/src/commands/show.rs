@@ -21,7 +21,7 @@ pub fn run(args: &ShowArgs, global: &Global, output: &Output) -> Result<Outcome>
         BackupChoice::Id(id) => Some(id),
     };
     open::runtime()?.block_on(async {
-        let repository = open::as_reader(&settings, &world).await?;
+        let repository = open::as_reader(&settings, None, &world).await?;
         let shown = list::show(&repository, wanted, args.region.as_deref()).await?;
         output.report(&document(&shown), |_| page(&shown))?;
         shown.findings.iter().for_each(|finding| output.finding(finding));

@@ -17,7 +17,7 @@ pub fn run(args: &StatusArgs, global: &Global, output: &Output) -> Result<Outcom
     keep_regions(&mut settings, args.region.as_deref(), &[])?;
     let world = World::system();
     open::runtime()?.block_on(async {
-        let repository = open::as_reader(&settings, &world).await?;
+        let repository = open::as_reader(&settings, None, &world).await?;
         let report = status(&repository, &StatusOptions { rpo: settings.objectives.rpo }).await?;
         output.report(&report, page)?;
         report.findings.iter().for_each(|finding| output.finding(finding));

@@ -30,7 +30,8 @@ fn push(args: &PushArgs, global: &Global, output: &Output) -> Result<Outcome> {
     let settings = args.cluster.resolve(global)?;
     let world = World::system();
     open::runtime()?.block_on(async {
-        let repository = open::as_writer(&settings, &world).await?;
+        // No limit of backups here: WAL that waits is what would be lost.
+        let repository = open::as_writer(&settings, None, &world).await?;
         let report = push_file(&repository, &open::data_directory(&settings)?, &args.path).await?;
         // Into the server's log; its exit code says only whether PostgreSQL may remove the file.
         report.findings.iter().for_each(|finding| output.finding(finding));

@@ -130,8 +130,10 @@ pub struct Backup {
     pub fast_checkpoint: bool,
     /// How long to wait for it.
     pub checkpoint_deadline: Duration,
-    /// Most bytes a second to each region.
+    /// Most bytes a second to all regions together.
     pub bandwidth: Option<u64>,
+    /// Most bytes a second from the data directory.
+    pub read_bandwidth: Option<u64>,
     /// Threads that read and seal; one for each CPU where unset.
     pub workers: Option<usize>,
     /// Added to the process's niceness.

@@ -145,6 +145,7 @@ impl Picker<'_> {
             fast_checkpoint: self.flag("backup.fast_checkpoint"),
             checkpoint_deadline: self.duration("backup.checkpoint_deadline").unwrap_or_default(),
             bandwidth: self.parsed("backup.bandwidth", quantity::rate),
+            read_bandwidth: self.parsed("backup.read_bandwidth", quantity::rate),
             workers: self.integer("backup.workers").and_then(|workers| usize::try_from(workers).ok()),
             nice: self.integer("backup.nice").and_then(|nice| i32::try_from(nice).ok()).unwrap_or_default(),
             include_private_keys: self.flag("backup.include_private_keys"),

@@ -34,6 +34,7 @@ fn defaults_fill_what_nobody_sets() {
         fast_checkpoint: true,
         checkpoint_deadline: Duration::from_secs(900),
         bandwidth: None,
+        read_bandwidth: None,
         workers: None,
         nice: 10,
         include_private_keys: false,
@@ -59,6 +60,9 @@ fn a_cluster_overrides_key_by_key() {
     );
     let cluster = orders(&text);
     assert_eq!((cluster.backup.nice, cluster.backup.workers), (0, Some(2)));
+    let text = format!("[backup]\nbandwidth = \"2KiB/s\"\nread_bandwidth = \"3kB/s\"\n{REGION}");
+    let backup = orders(&text).backup;
+    assert_eq!((backup.bandwidth, backup.read_bandwidth), (Some(2048), Some(3000)));
     assert_eq!(cluster.objectives.rpo, Some(Duration::from_secs(86_400)));
 }
 

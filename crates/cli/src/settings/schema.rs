@@ -154,7 +154,18 @@ pub const KEYS: &[Key] = &[
         Some("15m"),
         "How long to wait for that checkpoint before the backup gives up.",
     ),
-    key("backup.bandwidth", Kind::Rate, None, "The most a backup sends to each region. Unset: no limit."),
+    key(
+        "backup.bandwidth",
+        Kind::Rate,
+        None,
+        "The most a backup sends to all regions together. WAL is not held back by it. Unset: no limit.",
+    ),
+    key(
+        "backup.read_bandwidth",
+        Kind::Rate,
+        None,
+        "The most a backup reads from the data directory. Unset: no limit but the disk's.",
+    ),
     key("backup.workers", Kind::Integer(1, 64), None, "Threads that read and seal. Unset: one for each CPU."),
     key(
         "backup.nice",

@@ -93,3 +93,42 @@ pub(super) fn not_served(error: &NotServed) -> Error {
     };
     error.faults.iter().fold(described, |described, fault| described.fact("region", fault))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::repository::Acknowledge;
+
+    fn settings(regions: &[(&str, &std::path::Path)]) -> RepositorySettings {
+        let region = |(name, path): &(&str, &std::path::Path)| RegionSettings {
+            name: (*name).to_owned(),
+            url: format!("file://{}", path.display()),
+        };
+        RepositorySettings {
+            regions: regions.iter().map(region).collect(),
+            id: None,
+            owner: None,
+            acknowledge: Acknowledge::All,
+            compression_level: 3,
+        }
+    }
+
+    #[test]
+    fn a_limit_holds_for_reads_from_all_regions_together() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for place in [&one, &two] {
+            std::fs::write(place.path().join("seawall.json"), vec![b'x'; 3000]).unwrap();
+        }
+        let world = World::seeded(1);
+        let limit = Bandwidth::new(1000, 0, &world);
+        let settings = settings(&[("one", one.path()), ("two", two.path())]);
+        let regions = open_regions(&settings, Expecting::Repository, Some(&limit), &world).unwrap();
+        for region in regions.iter() {
+            let read = futures::executor::block_on(region.get("seawall.json", 4096)).unwrap();
+            assert_eq!(read.len(), 3000);
+        }
+        assert_eq!(world.clock.monotonic(), Duration::from_secs(6));
+    }
+}

@@ -218,6 +218,26 @@ fn bandwidth_holds_puts_and_gets_back() {
     assert_eq!(clock.monotonic(), Duration::from_secs(4));
 }
 
+/// What each way of reading costs at a byte a second: what it returned, and nothing for what was only asked about.
+#[test]
+fn every_way_of_reading_draws_on_the_bandwidth() {
+    let (world, clock) = world();
+    let limits = Limits { bandwidth: Some(Bandwidth::new(1, 0, &world)), ..Limits::default() };
+    let (region, _) = in_memory_with(RegionConfig { limits, ..config("one") }, &world);
+    put(&region, "a", "abcdefgh");
+    let cost = |read: &dyn Fn()| {
+        let before = clock.monotonic();
+        read();
+        (clock.monotonic() - before).as_secs()
+    };
+    assert_eq!(cost(&|| drop(block_on(region.get("a", 10)).unwrap())), 8);
+    assert_eq!(cost(&|| drop(block_on(region.get_range("a", 2..5)).unwrap())), 3);
+    assert_eq!(cost(&|| drop(block_on(region.get_ranges("a", &[0..2, 6..8])).unwrap())), 4);
+    assert_eq!(cost(&|| drop(block_on(region.get_prefix("a", 5)).unwrap())), 5);
+    assert_eq!(cost(&|| drop(block_on(region.get_suffix("a", 6)).unwrap())), 6);
+    assert_eq!(cost(&|| drop(block_on(region.head("a")).unwrap())), 0);
+}
+
 #[test]
 fn impossible_names_are_told_before_anything_is_asked() {
     let (world, _) = world();

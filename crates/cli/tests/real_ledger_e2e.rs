@@ -13,7 +13,7 @@ use support::Site;
 /// Targets for each major when nobody says otherwise.
 const TARGETS: usize = 3;
 /// Targets of the deep variant.
-const DEEP_TARGETS: usize = 60;
+const DEEP_TARGETS: usize = 200;
 
 /// A site that worked while three backups were taken.
 struct Past {

@@ -64,6 +64,11 @@ pub(crate) struct SealingKeys {
 }
 
 impl Sealer {
+    /// The generation of the keys; none where nothing is encrypted.
+    pub fn generation(&self) -> Option<Generation> {
+        self.keys.as_ref().map(|keys| keys.generation)
+    }
+
     /// Seals with AES-256-GCM under the keys of one generation of a cluster.
     pub fn encrypted(
         repository: RepositoryId,

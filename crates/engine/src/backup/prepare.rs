@@ -9,7 +9,7 @@ use seawall_pg::control::WalLevel;
 use seawall_pg::timeline::HistoryFile;
 use seawall_pg::{History, Timeline};
 use seawall_repo::id::BackupId;
-use seawall_repo::layout::Place;
+use seawall_repo::layout::{Named, Place};
 use seawall_repo::manifest::{Manifest, ManifestHeader, Way};
 use seawall_repo::records::Adoption;
 use seawall_store::{RegionSet, durable};
@@ -118,7 +118,12 @@ async fn load_parent(
     monitor: &Arc<dyn Monitor>,
 ) -> Result<Option<Manifest>> {
     let Some(parent) = way.parent else { return Ok(None) };
-    match repository.manifest(place, parent).await {
+    let usable = async {
+        let manifest = repository.manifest(place, parent).await?;
+        same_generation(repository, place, parent).await?;
+        Ok::<_, Error>(manifest)
+    };
+    match usable.await {
         Ok(manifest) => Ok(Some(manifest)),
         Err(error) if options.parent.is_some() || error.kind() != crate::Kind::Data => Err(error),
         Err(error) => {
@@ -135,6 +140,19 @@ async fn load_parent(
             Ok(None)
         }
     }
+}
+
+/// Digests of pages are made with the key of the manifest's generation: leaves of another one cannot be shared.
+async fn same_generation(repository: &Repository, place: &Place, parent: BackupId) -> Result<()> {
+    let name = Named::Manifest { place: place.clone(), backup: parent }.into();
+    let head = repository.read_head(&name).await?.value;
+    if head.generation() == repository.sealer()?.generation() {
+        return Ok(());
+    }
+    Err(Error::data(
+        "backup.other-key-generation",
+        format!("backup {parent} was made with another generation of keys"),
+    ))
 }
 
 async fn adopted_place(repository: &Repository, facts: &Facts) -> Result<Place> {

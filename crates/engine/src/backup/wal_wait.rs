@@ -12,7 +12,9 @@ use seawall_store::{DetachReason, Region, RegionName, RegionSet, World};
 
 use crate::error::{Error, Result};
 
-const POLL_EVERY: Duration = Duration::from_millis(250);
+/// Between two looks: short at first, because most often WAL is on its way already, then longer.
+const POLL_FIRST: Duration = Duration::from_millis(20);
+const POLL_LONGEST: Duration = Duration::from_millis(500);
 
 /// The WAL of a backup.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ impl NeededWal {
 /// Waits at most `limit`; regions that lack something by then are let go with the name of what they lack.
 pub(super) async fn wait(set: &RegionSet, wal: &NeededWal, limit: Duration, world: &World) -> Result<()> {
     let names = wal.names();
-    let mut shown = HashMap::new();
+    let (mut shown, mut pause) = (HashMap::new(), POLL_FIRST);
     let clock = &world.clock;
     let deadline = clock.monotonic().saturating_add(limit);
     loop {
@@ -59,7 +61,8 @@ pub(super) async fn wait(set: &RegionSet, wal: &NeededWal, limit: Duration, worl
             }
             return if set.attached().is_empty() { Err(no_wal(&first, limit)) } else { Ok(()) };
         }
-        clock.sleep(POLL_EVERY).await;
+        clock.sleep(pause).await;
+        pause = (pause * 2).min(POLL_LONGEST);
     }
 }
 

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use seawall_pg::copy_rules::CopyRemark;
 use seawall_pg::{CopyRule, CopyRules, EntryKind, RelationFile, SkipReason, Version};
 
-use super::files::unreadable;
+use super::files::{EXTERNAL_PREFIX, unreadable};
 use crate::error::Error;
 use crate::monitor::Finding;
 use crate::text;
@@ -61,6 +61,8 @@ pub enum WalkError {
     Deep { path: PathBuf },
     #[error("{} is a link to {}, which is not there", path.display(), text::shown_bytes(target))]
     Dangling { path: PathBuf, target: Vec<u8> },
+    #[error("{} begins with a name that stands for files outside the data directory in a backup", path.display())]
+    Reserved { path: PathBuf },
 }
 
 /// A walk under way; an iterator over [`WalkEntry`].
@@ -208,7 +210,13 @@ impl Iterator for Walk {
         if self.failed {
             return None;
         }
-        let next = self.step();
+        let next = self.step().and_then(|entry| match entry {
+            // Restored, it would go where its name says: outside the data directory.
+            Some(entry) if entry.path.starts_with(EXTERNAL_PREFIX) => {
+                Err(WalkError::Reserved { path: self.root.join(std::ffi::OsStr::from_bytes(&entry.path)) })
+            }
+            entry => Ok(entry),
+        });
         self.failed = next.is_err();
         next.transpose()
     }
@@ -380,6 +388,8 @@ impl From<WalkError> for Error {
                 .hint("move what is not PostgreSQL's out of the data directory"),
             WalkError::Dangling { .. } => Self::source_side("source.tablespace-missing", what)
                 .hint("is the tablespace's volume mounted? drop the tablespace if it is gone for good"),
+            WalkError::Reserved { .. } => Self::source_side("source.reserved-name", what)
+                .hint("PostgreSQL makes no such name: move the file out of the data directory"),
         }
     }
 }

@@ -144,6 +144,14 @@ fn links_elsewhere_are_followed_and_pg_wal_is_not() {
 }
 
 #[test]
+fn a_name_that_would_be_restored_elsewhere_ends_the_walk() {
+    let directory = data_directory();
+    std::fs::create_dir(directory.path().join("@external")).unwrap();
+    let error = Error::from(Walk::new(directory.path(), version()).unwrap().find_map(Result::err).unwrap());
+    assert_eq!(error.id(), "source.reserved-name");
+}
+
+#[test]
 fn links_that_lead_back_and_tablespaces_that_are_gone_end_the_walk() {
     let directory = data_directory();
     symlink(directory.path().join("base"), directory.path().join("base/1/up")).unwrap();

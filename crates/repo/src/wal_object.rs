@@ -21,7 +21,7 @@ use crate::time::Time;
 
 mod read;
 
-pub use read::{OpenWal, PartJoiner, WalContent, WalReader};
+pub use read::{OpenWal, PartJoiner, Taken, WalContent, WalReader};
 
 /// Files longer than this lie in parts of this length.
 pub const PART_BYTES: usize = 32 << 20;

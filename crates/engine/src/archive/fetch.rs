@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use seawall_pg::{ControlFile, SegmentName, WalFileName};
 use seawall_repo::layout::{Named, ObjectName, Place};
-use seawall_repo::wal_object::WalContent;
+use seawall_repo::wal_object::{OpenWal, WalContent, WalHeader};
 use seawall_store::{NotServed, ReadFaultKind, RegionName, World};
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ use self::judge::Wanted;
 use self::place::Arriving;
 use super::adopted;
 use super::plan_file::PlanFile;
-use super::read::{self, Opened};
+use super::read::{self, Arrived, Opened, Sink as _};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::Finding;
 use crate::repository::{Acknowledge, RegionSettings, Repository, RepositorySettings, Secrets, not_served};
@@ -268,8 +268,16 @@ impl Serving<'_> {
         }
         let name: ObjectName = Named::Wal { place, file: self.object }.into();
         let wanted = Wanted { file: self.object, control: self.control, plan: self.plan };
-        match self.read(&name, &|wal| wanted.object(wal)).await {
-            Ok(opened) => self.deliver(opened, &wanted, target).await,
+        let begin = || Arriving::begin(target, &self.waiting.world);
+        let fits = |header: &WalHeader, bytes: &[u8]| wanted.beginning(header, bytes);
+        let read = self.patiently(async || read::open_into(self.repository, &name, fits, begin).await);
+        match read.await {
+            Ok((Arrived::Whole(arriving), region)) => self.delivered(arriving, region),
+            Ok((Arrived::InParts, _)) => match self.read(&name, &|wal| wanted.in_parts(wal)).await {
+                Ok(opened) => self.deliver_parts(opened, &wanted, begin()?).await,
+                Err(fault) => self.not_served(&name, &fault),
+            },
+            Ok((Arrived::Failed(error), _)) => Err(error),
             Err(fault) => self.not_served(&name, &fault),
         }
     }
@@ -291,10 +299,17 @@ impl Serving<'_> {
     async fn read(
         &self,
         name: &ObjectName,
-        fits: &(dyn Fn(&seawall_repo::wal_object::OpenWal) -> std::result::Result<(), String> + Sync),
+        fits: &(dyn Fn(&OpenWal) -> std::result::Result<(), String> + Sync),
     ) -> std::result::Result<Opened, NotServed> {
+        self.patiently(async || read::open(self.repository, name, fits).await).await
+    }
+
+    async fn patiently<T>(
+        &self,
+        attempt: impl AsyncFn() -> std::result::Result<T, NotServed>,
+    ) -> std::result::Result<T, NotServed> {
         loop {
-            match read::open(self.repository, name, fits).await {
+            match attempt().await {
                 Err(fault) if fault.may_pass() && self.absence != Absence::WhenNotServed => {
                     if !self.waiting.again().await {
                         return Err(fault);
@@ -334,26 +349,28 @@ impl Serving<'_> {
             .hint("recovery stopped before it: restore to an earlier point, or repair the object from another copy of the repository")
     }
 
-    async fn deliver(&self, opened: Opened, wanted: &Wanted<'_>, target: &Path) -> Result<FetchAnswer> {
-        let mut arriving = Arriving::begin(target, &self.waiting.world)?;
+    async fn deliver_parts(
+        &self,
+        opened: Opened,
+        wanted: &Wanted<'_>,
+        mut arriving: Arriving,
+    ) -> Result<FetchAnswer> {
         let mut region = opened.region;
-        match (opened.wal.content, opened.joiner) {
-            (WalContent::Bytes(bytes), _) => arriving.append(&bytes)?,
-            (WalContent::Parts(digests), Some(mut joiner)) => {
-                for (number, (part, digest)) in joiner.part_names().into_iter().zip(&digests).enumerate() {
-                    let read = self.read(&part, &|wal| wanted.part(number, digest, wal)).await;
-                    let read = read.map_err(|fault| self.stop(&part, &fault))?;
-                    let bytes =
-                        joiner.add(read.wal).map_err(|error| crate::repository::object_error(&error))?;
-                    arriving.append(&bytes)?;
-                    region = read.region;
-                }
-                joiner.finish().map_err(|error| crate::repository::object_error(&error))?;
-            }
-            (WalContent::Parts(_), None) => {
-                return Err(Error::bug("archive.no-joiner", "a file in parts has nothing that joins them"));
-            }
+        let (WalContent::Parts(digests), Some(mut joiner)) = (opened.wal.content, opened.joiner) else {
+            return Err(Error::bug("archive.no-joiner", "a file in parts has nothing that joins them"));
+        };
+        for (number, (part, digest)) in joiner.part_names().into_iter().zip(&digests).enumerate() {
+            let read = self.read(&part, &|wal| wanted.part(number, digest, wal)).await;
+            let read = read.map_err(|fault| self.stop(&part, &fault))?;
+            let bytes = joiner.add(read.wal).map_err(|error| crate::repository::object_error(&error))?;
+            arriving.append(&bytes)?;
+            region = read.region;
         }
+        joiner.finish().map_err(|error| crate::repository::object_error(&error))?;
+        self.delivered(arriving, region)
+    }
+
+    fn delivered(&self, arriving: Arriving, region: RegionName) -> Result<FetchAnswer> {
         let bytes = arriving.arrive()?;
         let findings = self.repository.take_findings();
         Ok(FetchAnswer::Delivered(Delivered { file: self.object, bytes, region, findings }))

@@ -7,7 +7,7 @@ use seawall_repo::compress::Decompressor;
 use seawall_repo::error::{Fault, ObjectError};
 use seawall_repo::layout::ObjectName;
 use seawall_repo::object::OpenHead;
-use seawall_repo::wal_object::{OpenWal, PartJoiner, WalContent, WalReader};
+use seawall_repo::wal_object::{OpenWal, PartJoiner, Taken, WalContent, WalHeader, WalReader};
 use seawall_store::{Extent, NotServed, RegionName};
 
 use crate::error::{Error, Result};
@@ -47,6 +47,65 @@ pub(super) async fn open(
     repository.notice_faults(name, &served.faults);
     let (wal, joiner) = served.value;
     Ok(Opened { wal, joiner, region: served.region })
+}
+
+/// What [`open_into`] gave.
+#[derive(Debug)]
+pub(super) enum Arrived<S> {
+    /// The whole file is in the sink, proven.
+    Whole(S),
+    /// The file lies in parts: [`open`] begins them.
+    InParts,
+    /// The sink failed.
+    Failed(Error),
+}
+
+/// Reads one file into a sink while it is being opened; each region's copy begins with a new one. `fits` looks at the header and
+/// the first bytes.
+pub(super) async fn open_into<S: Sink>(
+    repository: &Repository,
+    name: &ObjectName,
+    fits: impl Fn(&WalHeader, &[u8]) -> std::result::Result<(), String>,
+    begin: impl Fn() -> Result<S>,
+) -> std::result::Result<(Arrived<S>, RegionName), NotServed> {
+    let created = repository.created(name).await;
+    let reader = WalReader { trust: repository.trust(), keys: repository.keys() };
+    let extent = Extent::Whole { bytes_max: OBJECT_BYTES_MAX };
+    let refused = |reason: String| ObjectError::new(name, Fault::KindHeader { reason });
+    let check = |bytes: &[u8]| {
+        let mut decompressor = Decompressor::new().map_err(|error| refused(error.to_string()))?;
+        let mut sink = None;
+        let taken = reader.open_into(name, bytes, created, &mut decompressor, |header, plain| {
+            if sink.is_none() {
+                fits(header, plain).map_err(Refusal::Unfit)?;
+                sink = Some(begin().map_err(Refusal::Sink)?);
+            }
+            sink.as_mut().map_or(Ok(()), |sink| sink.append(plain).map_err(Refusal::Sink))
+        });
+        match (taken?, sink) {
+            (Ok(Taken::Whole), Some(sink)) => Ok(Arrived::Whole(sink)),
+            // A file without a byte never had a first frame.
+            (Ok(Taken::Whole), None) => Ok(begin().map_or_else(Arrived::Failed, Arrived::Whole)),
+            (Ok(Taken::InParts), _) => Ok(Arrived::InParts),
+            (Err(Refusal::Sink(error)), _) => Ok(Arrived::Failed(error)),
+            (Err(Refusal::Unfit(reason)), _) => Err(refused(reason)),
+        }
+    };
+    let served = repository.regions().get_any(name.as_str(), extent, |_region, bytes| check(&bytes)).await?;
+    repository.notice_faults(name, &served.faults);
+    Ok((served.value, served.region))
+}
+
+/// Where plain bytes go before they are proven.
+pub(super) trait Sink {
+    /// Takes the next bytes.
+    fn append(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+/// Why bytes were not taken.
+enum Refusal {
+    Unfit(String),
+    Sink(Error),
 }
 
 /// The content of a file that never lies in parts, such as a history file.

@@ -3,6 +3,8 @@
 //! Promises: nothing is handed out before the head's signature was checked against [`Trust`]; a range that was damaged,
 //! moved or swapped does not open; nothing longer than announced is made. Deliberately fetches nothing: bytes are given.
 
+use std::sync::mpsc;
+
 use serde::de::DeserializeOwned;
 
 use crate::bytes::Reader;
@@ -350,6 +352,61 @@ impl<'a> WholeObject<'a> {
         let mut plain = vec![0; length];
         self.open_side_by_side(&mut plain, decompressor)?;
         Ok(plain)
+    }
+
+    /// The plain bytes of all frames in order, each given to `take` while a thread beside opens the next: for a segment of WAL that
+    /// a recovery waits for. Refused if they are more than `most`.
+    ///
+    /// # Errors
+    /// A damaged frame; within, what `take` says, after which nothing more is opened.
+    pub fn each_frame<E>(
+        &self,
+        most: usize,
+        decompressor: &mut Decompressor,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<Result<(), E>, ObjectError> {
+        let plain_len: u64 = self.footer.frames.iter().map(|frame| u64::from(frame.plain_len)).sum();
+        if plain_len > most as u64 {
+            return Err(self.open.fault(Fault::TooMuch { plain: plain_len, most }));
+        }
+        std::thread::scope(|scope| {
+            let (full, opened) = mpsc::sync_channel(1);
+            let (back, free) = mpsc::channel();
+            // One is being filled, one waits, one is being taken.
+            for _ in 0..3 {
+                let _never_closed_here = back.send(Vec::new());
+            }
+            scope.spawn(move || self.open_for(decompressor, &free, &full));
+            for plain in opened {
+                let plain = plain?;
+                if let Err(refused) = take(&plain) {
+                    return Ok(Err(refused));
+                }
+                // The other end is closed when the last frame was opened.
+                let _unused = back.send(plain);
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    /// Opens frame after frame into buffers from `free`; ends when nobody takes them any more, and at the first damage.
+    fn open_for(
+        &self,
+        decompressor: &mut Decompressor,
+        free: &mpsc::Receiver<Vec<u8>>,
+        full: &mpsc::SyncSender<Result<Vec<u8>, ObjectError>>,
+    ) {
+        let mut sealing = Vec::new();
+        for frame in &self.footer.frames {
+            let Ok(mut plain) = free.recv() else { return };
+            plain.resize(frame.plain_len as usize, 0);
+            let opened =
+                self.opener.open_frame_to(frame, self.stored(frame), decompressor, &mut sealing, &mut plain);
+            let ended = opened.is_err();
+            if full.send(opened.map(|()| plain)).is_err() || ended {
+                return;
+            }
+        }
     }
 
     /// Opens all frames into their places in `plain`: half of the bytes on a thread beside this one, for a segment of WAL is

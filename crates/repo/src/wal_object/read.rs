@@ -34,6 +34,15 @@ pub enum WalContent {
     Parts(Vec<Digest>),
 }
 
+/// What [`WalReader::open_into`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// All bytes were given and are proven.
+    Whole,
+    /// None were given: the file lies in parts.
+    InParts,
+}
+
 /// With what WAL objects are read.
 #[derive(Debug, Clone, Copy)]
 pub struct WalReader<'a> {
@@ -54,9 +63,7 @@ impl WalReader<'_> {
     ) -> Result<OpenWal, ObjectError> {
         let whole = WholeObject::open(name, object, self.trust, created, self.keys, decompressor)?;
         let head = whole.head();
-        let header: WalHeader = head.header_as()?;
-        check_header(name, &header)
-            .map_err(|what| head.fault(Fault::KindHeader { reason: what.to_owned() }))?;
+        let header = read_header(name, head)?;
         let plain_digest = *head.head().plain_digest();
         if let Some(parts) = &header.parts {
             let content = WalContent::Parts(parts.iter().map(|digest| digest.0).collect());
@@ -65,12 +72,42 @@ impl WalReader<'_> {
         let plain = whole.all_frames(PART_BYTES, decompressor)?;
         let key = self.digest_key(head)?;
         head.verify_plain(&key.digest(&plain))?;
-        if plain.len() as u64 != header.size {
-            return Err(
-                head.fault(Fault::KindHeader { reason: "size is not that of the content".to_owned() })
-            );
-        }
+        check_size(head, &header, plain.len() as u64)?;
         Ok(OpenWal { header, plain_digest, content: WalContent::Bytes(plain) })
+    }
+
+    /// Opens a WAL object frame by frame: `take` gets the header and the plain bytes in order. Nothing is proven before this
+    /// returns, so what was taken must be thrown away unless it succeeds.
+    ///
+    /// # Errors
+    /// As [`WalReader::open`]; within, what `take` says.
+    pub fn open_into<E>(
+        &self,
+        name: &ObjectName,
+        object: &[u8],
+        created: Option<Time>,
+        decompressor: &mut Decompressor,
+        mut take: impl FnMut(&WalHeader, &[u8]) -> Result<(), E>,
+    ) -> Result<Result<Taken, E>, ObjectError> {
+        let whole = WholeObject::open(name, object, self.trust, created, self.keys, decompressor)?;
+        let head = whole.head();
+        let header = read_header(name, head)?;
+        if header.parts.is_some() {
+            return Ok(Ok(Taken::InParts));
+        }
+        let mut hasher = self.digest_key(head)?.hasher();
+        let mut size = 0;
+        let taken = whole.each_frame(PART_BYTES, decompressor, |plain| {
+            hasher.update(plain);
+            size += plain.len() as u64;
+            take(&header, plain)
+        })?;
+        if let Err(refused) = taken {
+            return Ok(Err(refused));
+        }
+        head.verify_plain(&hasher.finish())?;
+        check_size(head, &header, size)?;
+        Ok(Ok(Taken::Whole))
     }
 
     /// The digest of `plain` as the object of this head would carry it: equal exactly if they hold the same file. Asks for
@@ -151,6 +188,19 @@ impl PartJoiner {
     fn wrong(&self) -> ObjectError {
         ObjectError::new(&self.name, Fault::PlainDigest)
     }
+}
+
+fn read_header(name: &ObjectName, head: &OpenHead) -> Result<WalHeader, ObjectError> {
+    let header: WalHeader = head.header_as()?;
+    check_header(name, &header).map_err(|what| head.fault(Fault::KindHeader { reason: what.to_owned() }))?;
+    Ok(header)
+}
+
+fn check_size(head: &OpenHead, header: &WalHeader, size: u64) -> Result<(), ObjectError> {
+    if size == header.size {
+        return Ok(());
+    }
+    Err(head.fault(Fault::KindHeader { reason: "size is not that of the content".to_owned() }))
 }
 
 /// Compares a header with the object's name; what is wrong.

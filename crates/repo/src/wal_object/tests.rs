@@ -33,6 +33,27 @@ fn open(world: &World, keys: &KeyRing, name: &ObjectName, object: &[u8]) -> Resu
     reader.open(name, object, None, &mut Decompressor::new().unwrap()).map_err(|error| error.fault)
 }
 
+/// What was taken, and how it ended.
+fn open_into(
+    world: &World,
+    name: &ObjectName,
+    object: &[u8],
+    most: usize,
+) -> (Vec<u8>, Result<Result<Taken, &'static str>, Fault>) {
+    let keys = world.all_keys();
+    let reader = WalReader { trust: &world.trust, keys: &keys };
+    let mut taken = Vec::new();
+    let ended = reader.open_into(name, object, None, &mut Decompressor::new().unwrap(), |header, plain| {
+        assert_eq!(header.what, WalWhat::Segment);
+        if taken.len() + plain.len() > most {
+            return Err("full");
+        }
+        taken.extend_from_slice(plain);
+        Ok(())
+    });
+    (taken, ended.map_err(|error| error.fault))
+}
+
 /// Half noise, half zeros, as WAL is.
 fn segment(bytes: usize) -> Vec<u8> {
     let mut plain = vec![0; bytes];
@@ -52,6 +73,20 @@ fn a_segment_reads_back_and_needs_an_identity() {
     assert_eq!(opened.plain_digest, world.sealer.digest_key().digest(&plain));
     let host = open(&world, &world.host_keys(), &facts.name(), object.bytes());
     assert!(matches!(host, Err(Fault::NeedsIdentity { .. })));
+}
+
+#[test]
+fn a_segment_is_given_frame_by_frame_until_somebody_has_enough() {
+    let world = World::encrypted();
+    let facts = facts("0000000100000A2B000000FF");
+    let plain = segment(9 * WAL_FRAME_BYTES + 17);
+    let object = sealed(&world, &facts, &plain);
+    let (taken, ended) = open_into(&world, &facts.name(), object.bytes(), usize::MAX);
+    assert_eq!(ended.unwrap(), Ok(Taken::Whole));
+    assert!(taken == plain);
+    let (taken, ended) = open_into(&world, &facts.name(), object.bytes(), 2 * WAL_FRAME_BYTES);
+    assert_eq!(ended.unwrap(), Err("full"));
+    assert!(taken == plain[..2 * WAL_FRAME_BYTES]);
 }
 
 #[test]
@@ -123,7 +158,10 @@ fn content_that_is_not_what_the_digest_says_is_refused() {
     let seal = |header: &WalHeader, digest: Digest| {
         let frames = compress_frames(b"the segment", &mut compressor()).unwrap();
         let object = sealer.seal_draft(&facts.name(), header, digest, &frames, &mut Seeded::new(5)).unwrap();
-        open(&world, &world.all_keys(), &facts.name(), object.bytes()).map(drop)
+        let opened = open(&world, &world.all_keys(), &facts.name(), object.bytes()).map(drop);
+        let (_, streamed) = open_into(&world, &facts.name(), object.bytes(), usize::MAX);
+        assert_eq!(streamed.map(drop), opened, "both ways of reading refuse the same");
+        opened
     };
     let header = facts.header(WalWhat::Segment, 11);
     let digest = world.sealer.digest_key().digest(b"the segment");

@@ -6,7 +6,7 @@
 
 use seawall_pg::{ControlFile, SegmentName, Timeline, WalFileName, WalPageHeader};
 use seawall_repo::keys::Digest;
-use seawall_repo::wal_object::{OpenWal, WalContent};
+use seawall_repo::wal_object::{OpenWal, WalContent, WalHeader};
 
 use crate::archive::plan_file::PlanFile;
 
@@ -19,17 +19,30 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// What is wrong with an object under the file's name.
-    pub(super) fn object(&self, wal: &OpenWal) -> Result<(), String> {
-        let (WalFileName::Segment(name) | WalFileName::Partial(name)) = self.file else { return Ok(()) };
+    /// What is wrong with a file that has this header and begins with these bytes.
+    pub(super) fn beginning(&self, header: &WalHeader, bytes: &[u8]) -> Result<(), String> {
+        self.length(header)?;
+        match self.file {
+            WalFileName::Segment(name) | WalFileName::Partial(name) => self.first_page(name, bytes),
+            WalFileName::TimelineHistory(_) | WalFileName::BackupHistory { .. } => Ok(()),
+        }
+    }
+
+    /// What is wrong with the object that tells of a file in parts.
+    pub(super) fn in_parts(&self, wal: &OpenWal) -> Result<(), String> {
+        match wal.content {
+            WalContent::Parts(_) => self.length(&wal.header),
+            WalContent::Bytes(_) => Err("it does not lie in parts any more".to_owned()),
+        }
+    }
+
+    fn length(&self, header: &WalHeader) -> Result<(), String> {
+        let (WalFileName::Segment(_) | WalFileName::Partial(_)) = self.file else { return Ok(()) };
         let size = self.control.wal_segment_size;
-        if wal.header.segment_size != size || wal.header.size != size.bytes() {
-            return Err(format!("{} bytes long, not {}", wal.header.size, size.bytes()));
+        if header.segment_size != size || header.size != size.bytes() {
+            return Err(format!("{} bytes long, not {}", header.size, size.bytes()));
         }
-        match &wal.content {
-            WalContent::Bytes(bytes) => self.first_page(name, bytes),
-            WalContent::Parts(_) => Ok(()),
-        }
+        Ok(())
     }
 
     /// What is wrong with part `number` of it, which the object of the whole names by its digest.

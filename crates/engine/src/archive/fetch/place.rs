@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use seawall_store::World;
 use seawall_store::durable::{DirHandle, FileHandle, Result as DurableResult};
 
+use crate::archive::read::Sink;
 use crate::error::{Error, Result};
 
 /// As PostgreSQL makes files in its directory.
@@ -45,18 +46,19 @@ impl Arriving {
         begin().map_err(|error| unwritable(target, error))
     }
 
-    /// Appends to it.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_at(bytes, self.written).map_err(|error| unwritable(&self.target, error))?;
-        self.written += bytes.len() as u64;
-        Ok(())
-    }
-
     /// Gives it its name.
     pub(super) fn arrive(mut self) -> Result<u64> {
         self.dir.rename(&self.temp, &self.name).map_err(|error| unwritable(&self.target, error))?;
         self.arrived = true;
         Ok(self.written)
+    }
+}
+
+impl Sink for Arriving {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_at(bytes, self.written).map_err(|error| unwritable(&self.target, error))?;
+        self.written += bytes.len() as u64;
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 
 use std::ffi::OsString;
 
-use seawall_testkit::{Layout, Result, Server};
+use seawall_testkit::{Layout, Outcome, Result, Server};
 use serde_json::Value;
 use support::{Site, json};
 
@@ -31,12 +31,15 @@ fn print(site: &Site, line: &[&str]) -> Result<Value> {
 }
 
 fn restore(site: &Site, more: &[&str]) -> Result<Value> {
+    json(&restored(site, &[more, &["--json"]].concat())?)
+}
+
+fn restored(site: &Site, more: &[&str]) -> Result<Outcome> {
     let (first, second) = (site.home().path().join("new1"), site.home().path().join("new2"));
     let moved = [format!("ts1={}", first.display()), format!("ts2={}", second.display())];
     let mut line = site.restore_line(&site.new_directory(), more);
     line.extend(moved.iter().flat_map(|moved| ["--tablespace".into(), OsString::from(moved)]));
-    line.push("--json".into());
-    json(&site.seawall(line)?.expect_code(0)?)
+    site.seawall(line)?.expect_code(0)
 }
 
 #[test]
@@ -81,6 +84,23 @@ fn what_restores_print_is_described() -> Result<()> {
     let done = restore(&site, &["--latest", "--bandwidth", "1GiB/s"])?;
     assert!(done["neutralised"].as_array().is_some_and(|list| !list.is_empty()), "{done}");
     assert!(print(&site, &["status"])?["windows"][0]["from"].is_string());
+    Ok(())
+}
+
+#[test]
+fn a_restore_says_what_became_of_the_configuration_and_why() -> Result<()> {
+    let site = Site::plain(17)?;
+    site.server.set("primary_conninfo", "host=old password=hunter2")?;
+    site.backup(&[])?;
+    site.archive_all()?;
+    let said = site.restore(&site.new_directory(), &["--latest"])?.expect_code(0)?.stdout;
+    for wanted in
+        ["archive_mode = 'off' instead of 'on' (", "): a copy that archives would be taken for the original"]
+    {
+        assert!(said.contains(wanted), "{said}");
+    }
+    assert!(said.contains("primary_conninfo = '' instead of '(not shown"), "{said}");
+    assert!(!said.contains("switched off") && !said.contains("hunter2"), "{said}");
     Ok(())
 }
 

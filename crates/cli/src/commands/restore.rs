@@ -230,17 +230,29 @@ fn report_page(report: &RestoreReport) -> Page {
             report.seconds_sync
         ),
     );
-    for changed in &report.neutralised {
-        page.indented(
-            2,
-            format!("switched off {} = {} ({})", changed.found.name, changed.found.value, changed.found.file),
-        );
-    }
+    configuration(&mut page, report);
     afterwards(&mut page, &report.afterwards);
     page.blank();
     page.line("Next:");
     page.indented(2, Span::new(Style::Strong, report.next.clone()));
     page
+}
+
+/// What became of the inherited configuration.
+fn configuration(page: &mut Page, report: &RestoreReport) {
+    for changed in &report.neutralised {
+        page.indented(2, format!("setting     {}", changed.line()));
+    }
+    for kept in &report.commands_in_force {
+        page.indented(
+            2,
+            format!("in force    {} = '{}' ({}, line {})", kept.name, kept.value, kept.file, kept.line),
+        );
+    }
+    // The plan's remarks come first and stand further up.
+    for remark in report.remarks.iter().skip(report.plan.remarks.len()) {
+        page.indented(2, format!("remark      {remark}"));
+    }
 }
 
 fn afterwards(page: &mut Page, list: &[Afterwards]) {

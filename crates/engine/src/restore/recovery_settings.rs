@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use seawall_pg::Version;
 use seawall_pg::settings::SettingError;
 
+use self::decide::Decided;
 use super::conf_text::{self, FoundSetting};
 use super::plan::StopAt;
 use crate::archive::plan_file::PLAN_FILE_NAME;
@@ -87,6 +88,17 @@ pub struct Neutralised {
     pub found: FoundSetting,
     /// The value that has force now.
     pub now: String,
+    /// Why.
+    pub why: &'static str,
+}
+
+impl Neutralised {
+    /// As a line for a person.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let FoundSetting { file, line, name, value } = &self.found;
+        format!("{name} = '{}' instead of '{value}' ({file}, line {line}): {}", self.now, self.why)
+    }
 }
 
 /// What to write.
@@ -131,18 +143,19 @@ pub fn recovery_settings(
     found.extend(conf_text::settings_in("postgresql.auto.conf", auto_conf));
     let decided = decide::decide(request, &found)?;
     let mut written = Vec::new();
-    for (name, value) in &decided {
+    for Decided { name, value, .. } in &decided {
         let quoted = seawall_pg::settings::quote_conf(value);
         let quoted =
             quoted.map_err(|source| RecoverySettingsError::Unwritable { name: name.clone(), source })?;
         written.push((name.clone(), quoted));
     }
-    let now_of = |name: &str| decided.iter().find(|(set, _)| set == name).map(|(_, value)| value.clone());
+    let decided_on = |name: &str| decided.iter().find(|decided| decided.name == name);
     let neutralised = found.iter().filter_map(|found| {
-        let now = now_of(&found.name)?;
-        (now != found.value).then(|| Neutralised { found: found.clone(), now })
+        let Decided { value, why, .. } = decided_on(&found.name)?;
+        (*value != found.value).then(|| Neutralised { found: shown(found), now: value.clone(), why })
     });
-    let is_kept_command = |found: &&FoundSetting| is_command(&found.name) && now_of(&found.name).is_none();
+    let is_kept_command =
+        |found: &&FoundSetting| is_command(&found.name) && decided_on(&found.name).is_none();
     Ok(RecoverySettings {
         auto_conf: conf_text::with_settings(auto_conf, HEADING, &written),
         signal_file: match request.purpose {
@@ -152,6 +165,15 @@ pub fn recovery_settings(
         neutralised: neutralised.collect(),
         commands_in_force: found.iter().filter(is_kept_command).cloned().collect(),
     })
+}
+
+/// What is shown of an inherited setting: not a password.
+fn shown(found: &FoundSetting) -> FoundSetting {
+    let may_hold_one = |value: &str| value.to_ascii_lowercase().contains("password") || value.contains("://");
+    if found.name == "primary_conninfo" && may_hold_one(&found.value) {
+        return FoundSetting { value: "(not shown: it may hold a password)".to_owned(), ..found.clone() };
+    }
+    found.clone()
 }
 
 /// Settings whose value the server runs or loads.

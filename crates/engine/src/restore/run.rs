@@ -19,7 +19,7 @@ use super::plan::{BackupFacts, PlanInput, RecoveryPlan, StopAt, plan};
 use super::recovery_settings::TargetAction;
 use super::report::{RestorePreview, RestoreReport};
 use super::salvage::LocalWal;
-use super::sizes::{Sizes, sizes};
+use super::sizes::refuse_without_room;
 use super::target::{Point, RecoveryTarget};
 use super::transfer::{self, Existing, Transfer, local_error, tree_error};
 use super::wal_end::WalOf;
@@ -31,7 +31,7 @@ use crate::monitor::{Finding, Monitor};
 use crate::repository::{BackupEntry, Repository};
 use crate::target::binaries::{self, ServerBinaries};
 use crate::target::finish;
-use crate::target::preflight::{self, SpaceNeed};
+use crate::target::preflight;
 use crate::target::tablespaces::{PlacedTablespace, Remap, Tablespace, place as place_tablespaces};
 use crate::target::tree::{TargetTree, TreeSpec};
 
@@ -156,8 +156,8 @@ pub async fn prepare(repository: &Repository, options: &RestoreOptions) -> Resul
     let control = ControlFile::decode(&manifest.body.control).map_err(|error| {
         Error::data("restore.control-damaged", "the backup's pg_control cannot be read").because(error)
     })?;
-    let sizes = sizes(repository, &place, &manifest).await?;
-    let tablespaces = check_target(&manifest, &sizes, options, repository.world().clock.now_unix_us())?;
+    let tablespaces = check_target(&manifest, options, repository.world().clock.now_unix_us())?;
+    refuse_without_room(repository, &place, &manifest, &tablespaces, options).await?;
     let binaries = check_server(&manifest, plan.backup.version, options, &mut findings)?;
     findings.extend(repository.take_findings());
     Ok(Prepared { plan, stop_at, tablespaces, binaries, findings, place, manifest, control, local })
@@ -311,10 +311,9 @@ async fn settle(
     })
 }
 
-/// Everything about the place, before a byte is written.
+/// Everything about the place but its room, before a byte is written.
 fn check_target(
     manifest: &Manifest,
-    sizes: &Sizes,
     options: &RestoreOptions,
     now_unix_us: i64,
 ) -> Result<Vec<PlacedTablespace>> {
@@ -334,26 +333,8 @@ fn check_target(
         for directory in own {
             preflight::refuse_occupied(directory, false)?;
         }
-        preflight::refuse_small(&needs(sizes, &placed, options))?;
     }
     Ok(placed)
-}
-
-/// What goes into which directory.
-fn needs(sizes: &Sizes, placed: &[PlacedTablespace], options: &RestoreOptions) -> Vec<SpaceNeed> {
-    let in_place = placed.iter().filter(|placed| placed.directory.is_none());
-    let inside: u64 = in_place.filter_map(|placed| sizes.tablespaces.get(&placed.tablespace.oid)).sum();
-    let mut needs = vec![SpaceNeed {
-        directory: options.data_directory.clone(),
-        bytes: sizes.data.saturating_add(inside),
-    }];
-    for placed in placed {
-        if let Some(directory) = &placed.directory {
-            let bytes = sizes.tablespaces.get(&placed.tablespace.oid).copied().unwrap_or(0);
-            needs.push(SpaceNeed { directory: directory.clone(), bytes });
-        }
-    }
-    needs
 }
 
 fn tablespace_of(known: &seawall_repo::manifest::Tablespace) -> Tablespace {

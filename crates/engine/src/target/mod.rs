@@ -8,6 +8,7 @@
 pub mod binaries;
 pub mod external;
 pub mod finish;
+pub mod held;
 pub mod names;
 pub mod preflight;
 pub mod tablespaces;

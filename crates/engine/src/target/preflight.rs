@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use seawall_store::durable::{DirHandle, DurableError};
+use seawall_store::durable::{DirHandle, DurableError, EntryKind};
 
 use crate::error::{Error, Kind};
 
@@ -162,19 +162,49 @@ pub struct SpaceNeed {
     pub directory: PathBuf,
     /// Bytes to be written there.
     pub bytes: u64,
+    /// Bytes that become free there before anything is written.
+    pub frees: u64,
+}
+
+impl SpaceNeed {
+    /// What a file system should keep free, whatever is written.
+    fn spare(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), bytes: SPARE_BYTES, frees: 0 }
+    }
+}
+
+/// What the files of a directory take, those below it left out; nothing where there is none.
+pub fn bytes_in(directory: &Path) -> Result<u64, PreflightError> {
+    let dir = match DirHandle::open(directory) {
+        Err(error) if error.is_not_found() => return Ok(0),
+        opened => opened?,
+    };
+    let mut bytes = 0_u64;
+    for entry in dir.entries()? {
+        match dir.metadata(&entry.name) {
+            // Removing one of several names frees nothing.
+            Ok(file) if file.kind == EntryKind::File && file.links == 1 => {
+                bytes = bytes.saturating_add(file.allocated_bytes);
+            }
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(bytes)
 }
 
 /// Refuses when a file system has too little room for all that goes there.
 pub fn refuse_small(needs: &[SpaceNeed]) -> Result<(), PreflightError> {
-    let mut file_systems: BTreeMap<u64, (DirHandle, PathBuf, u64)> = BTreeMap::new();
+    let mut file_systems: BTreeMap<u64, (DirHandle, SpaceNeed)> = BTreeMap::new();
     for need in needs {
         let dir = nearest(&need.directory)?;
         let device = dir.own_metadata()?.identity.0;
-        let entry = file_systems.entry(device).or_insert_with(|| (dir, need.directory.clone(), SPARE_BYTES));
-        entry.2 = entry.2.saturating_add(need.bytes);
+        let all = file_systems.entry(device).or_insert_with(|| (dir, SpaceNeed::spare(&need.directory)));
+        all.1.bytes = all.1.bytes.saturating_add(need.bytes);
+        all.1.frees = all.1.frees.saturating_add(need.frees);
     }
-    for (dir, directory, needed) in file_systems.into_values() {
-        let free = dir.free_bytes()?;
+    for (dir, SpaceNeed { directory, bytes, frees }) in file_systems.into_values() {
+        let (free, needed) = (dir.free_bytes()?, bytes.saturating_sub(frees));
         if free < needed {
             return Err(PreflightError::TooSmall { directory, free, needed });
         }
@@ -308,12 +338,28 @@ mod tests {
     fn room_is_counted_over_all_directories_of_a_file_system() {
         let scratch = tempfile::tempdir().unwrap();
         let free = DirHandle::open(scratch.path()).unwrap().free_bytes().unwrap();
-        let need = |name: &str, bytes| SpaceNeed { directory: scratch.path().join(name), bytes };
+        let need = |name: &str, bytes| SpaceNeed { directory: scratch.path().join(name), bytes, frees: 0 };
         assert!(refuse_small(&[need("a", 1), need("b/c", 1)]).is_ok());
         let half = free / 2 + (64 << 20);
         assert!(matches!(
             refuse_small(&[need("a", half), need("b", half)]),
             Err(PreflightError::TooSmall { .. })
         ));
+        // What is removed first makes room.
+        let freed = SpaceNeed { directory: scratch.path().join("wal"), bytes: 0, frees: half };
+        assert!(refuse_small(&[need("a", half), need("b", half), freed]).is_ok());
+    }
+
+    #[test]
+    fn what_emptying_a_directory_frees_is_what_its_own_files_take() {
+        let scratch = tempfile::tempdir().unwrap();
+        let wal = scratch.path().join("pg_wal");
+        assert_eq!(bytes_in(&wal).unwrap(), 0);
+        fs::create_dir_all(wal.join("archive_status")).unwrap();
+        fs::write(wal.join("000000010000000000000001"), vec![1; 1 << 20]).unwrap();
+        fs::write(wal.join("kept elsewhere"), vec![1; 1 << 20]).unwrap();
+        fs::hard_link(wal.join("kept elsewhere"), scratch.path().join("too")).unwrap();
+        let bytes = bytes_in(&wal).unwrap();
+        assert!((1 << 20..2 << 20).contains(&bytes), "{bytes}");
     }
 }

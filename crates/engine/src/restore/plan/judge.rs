@@ -5,10 +5,10 @@
 
 use std::cmp::Reverse;
 
-use seawall_pg::{History, Lsn, SegmentNo, Timeline};
+use seawall_pg::{History, Lsn, SegmentNo, Timeline, WalSegmentSize};
 use seawall_repo::time::Time;
 
-use super::refusal::ReachablePoint;
+use super::refusal::{Hole, ReachablePoint};
 use super::{BackupFacts, PathSpan, PlanInput, RecoveryPlan, Refusal, ServeRange};
 use crate::restore::target::Point;
 use crate::restore::wal_inventory::Reach;
@@ -152,14 +152,7 @@ fn nearest(input: &PlanInput<'_>, history: &History, ways: &[Way<'_>]) -> Refusa
     let later = ways.iter().filter(|way| matches!(miss(input, way), Some(Miss::TooYoung)));
     let before = earlier.max_by_key(|way| (way.reach.end, way.backup.stop));
     let after = later.min_by_key(|way| way.backup.stop);
-    let hole = before.filter(|way| way.reach.resumes.is_some()).map(|way| {
-        Box::new(super::refusal::Hole {
-            timeline: history.timeline_of_segment(way.reach.end, size),
-            first: way.reach.end,
-            last: SegmentNo(way.reach.resumes.map_or(way.reach.end.0, |next| next.0.saturating_sub(1))),
-            size,
-        })
-    });
+    let hole = before.and_then(|way| Hole::behind(way, size)).map(Box::new);
     Refusal::OutOfReach {
         target: input.target.to_string(),
         timeline: history.timeline(),
@@ -188,7 +181,7 @@ fn to_plan(input: &PlanInput<'_>, way: &Way<'_>) -> RecoveryPlan {
         frontier: way.reach.end.first_lsn(size).unwrap_or(Lsn::MAX),
         partial: way.reach.by_partial.then_some(last),
         basis: basis(input, way),
-        remarks: remarks(way),
+        remarks: remarks(way, size),
     }
 }
 
@@ -231,7 +224,7 @@ fn basis(input: &PlanInput<'_>, way: &Way<'_>) -> Vec<String> {
     basis
 }
 
-fn remarks(way: &Way<'_>) -> Vec<String> {
+fn remarks(way: &Way<'_>, size: WalSegmentSize) -> Vec<String> {
     let mut remarks = Vec::new();
     if way.backup.damaged_pages > 0 {
         remarks.push(format!(
@@ -246,12 +239,8 @@ fn remarks(way: &Way<'_>) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if let Some(resumes) = way.reach.resumes {
-        remarks.push(format!(
-            "WAL has a hole behind the part that is used here: segments {} to {} are missing",
-            way.reach.end.0,
-            resumes.0.saturating_sub(1)
-        ));
+    if let Some(hole) = Hole::behind(way, size) {
+        remarks.push(format!("WAL has a hole behind the part that is used here: missing {hole}"));
     }
     remarks
 }

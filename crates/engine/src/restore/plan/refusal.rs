@@ -14,14 +14,37 @@ use crate::error::Error;
 /// Segments that are missing in the middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hole {
-    /// The timeline that should have them.
+    /// The timeline that should have the first.
     pub timeline: Timeline,
     /// The first that is missing.
     pub first: SegmentNo,
+    /// The timeline that should have the last.
+    pub last_timeline: Timeline,
     /// The last that is missing.
     pub last: SegmentNo,
     /// The size of a segment.
     pub size: WalSegmentSize,
+}
+
+impl Hole {
+    /// What is missing behind a way's WAL, where it goes on later.
+    pub(super) fn behind(way: &Way<'_>, size: WalSegmentSize) -> Option<Self> {
+        let (first, next) = (way.reach.end, way.reach.resumes?);
+        let last = SegmentNo(next.0.saturating_sub(1));
+        let timeline_of = |number| way.history.timeline_of_segment(number, size);
+        Some(Self { timeline: timeline_of(first), first, last_timeline: timeline_of(last), last, size })
+    }
+}
+
+/// By the names of its files.
+impl std::fmt::Display for Hole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&name_of(self.timeline, self.first, self.size))?;
+        if self.first == self.last {
+            return Ok(());
+        }
+        write!(f, " to {}", name_of(self.last_timeline, self.last, self.size))
+    }
 }
 
 /// A point that can be reached.
@@ -178,13 +201,9 @@ fn explain_reach(
     after: Option<Box<ReachablePoint>>,
 ) -> Error {
     let error = match hole {
-        Some(hole) => {
-            let first = name_of(hole.timeline, hole.first, hole.size);
-            let last = name_of(hole.timeline, hole.last, hole.size);
-            error
-                .fact("missing", if first == last { first } else { format!("{first} to {last}") })
-                .hint("If a server still has these segments in pg_wal, archive them with `seawall wal push`.")
-        }
+        Some(hole) => error
+            .fact("missing", hole)
+            .hint("If a server still has these segments in pg_wal, archive them with `seawall wal push`."),
         None => error,
     };
     [("before", before), ("after", after)].into_iter().fold(error, |error, (side, point)| match point {

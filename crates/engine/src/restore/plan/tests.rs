@@ -180,6 +180,17 @@ fn a_hole_behind_the_target_does_not_matter_and_is_told() {
 }
 
 #[test]
+fn a_hole_is_told_by_the_names_of_its_files_on_the_timelines_that_should_have_them() {
+    let mut world = World::new().without(&[11, 12, 13, 14, 15, 16, 17, 18, 19, 20]).to(Point::Immediate);
+    world.fork(2, &[(1, 12)]);
+    world.segments(2, 15..=16);
+    world = world.on(TimelineChoice::Number(tli(2)));
+    let plan = world.plan().unwrap();
+    let wanted = "missing 00000001000000000000000B to 00000002000000000000000E";
+    assert!(plan.remarks.iter().any(|remark| remark.ends_with(wanted)), "{plan:?}");
+}
+
+#[test]
 fn the_latest_point_never_ends_silently_at_a_hole() {
     let mut world = World::new().without(&[15]);
     let refusal = Error::from(world.refused());
@@ -191,7 +202,8 @@ fn the_latest_point_never_ends_silently_at_a_hole() {
     world.backup = Some(world.backups[1].id);
     let plan = world.plan().unwrap();
     assert_eq!(plan.frontier, Lsn(15 * MIB));
-    assert!(plan.remarks.iter().any(|remark| remark.contains("15 to 15 are missing")), "{plan:?}");
+    let wanted = "WAL has a hole behind the part that is used here: missing 00000001000000000000000F";
+    assert_eq!(plan.remarks, [wanted]);
     world.backup = None;
     world.backups.push(backup(3, 1, 17, 18, 18));
     assert_eq!(world.plan().unwrap().frontier, Lsn(21 * MIB));

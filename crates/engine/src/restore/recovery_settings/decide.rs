@@ -12,9 +12,24 @@ use crate::restore::plan::StopAt;
 /// Recovery settings that a restore has nothing to say about: reading ahead in WAL changes speed and nothing else.
 pub(super) const LEFT_ALONE: [&str; 1] = ["recovery_prefetch"];
 
-type Values = Vec<(String, String)>;
+/// A setting that a restore decides on.
+#[derive(Debug, Clone)]
+pub(super) struct Decided {
+    pub(super) name: String,
+    pub(super) value: String,
+    /// Why, for whoever had set it otherwise.
+    pub(super) why: &'static str,
+}
 
-/// Name and value of everything that is set, in the order in which it is written.
+impl Decided {
+    fn new(name: impl Into<String>, value: impl Into<String>, why: &'static str) -> Self {
+        Self { name: name.into(), value: value.into(), why }
+    }
+}
+
+type Values = Vec<Decided>;
+
+/// Everything that is set, in the order in which it is written.
 pub(super) fn decide(
     request: &RecoveryRequest<'_>,
     found: &[FoundSetting],
@@ -22,19 +37,23 @@ pub(super) fn decide(
     let mut values = Values::new();
     for name in request.version.facts().recovery_settings {
         if let Some(value) = recovery_value(request, name)? {
-            values.push(((*name).to_owned(), value));
+            values.push(Decided::new(*name, value, why(request, name)));
         }
     }
     values.extend(archiving(request));
-    values.push(("synchronous_standby_names".to_owned(), String::new()));
+    let alone = "commits would wait for standbys that this cluster does not have";
+    values.push(Decided::new("synchronous_standby_names", "", alone));
     values.extend(minimums(request, found));
     if request.has_in_place_tablespaces {
-        values.push(("allow_in_place_tablespaces".to_owned(), "on".to_owned()));
+        let in_place = "the cluster has tablespaces inside its data directory";
+        values.push(Decided::new("allow_in_place_tablespaces", "on", in_place));
     }
-    values.extend(request.host_settings.iter().cloned());
+    let elsewhere = "the file stands elsewhere here";
+    let of_host = request.host_settings.iter();
+    values.extend(of_host.map(|(name, value)| Decided::new(name, value, elsewhere)));
     // The server takes even an empty target behind the real one for a second target and refuses to start
     // (`assign_recovery_target_*` in xlogrecovery.c), so the real one is the last of all lines.
-    values.sort_by_key(|(name, value)| is_target(name) && !value.is_empty());
+    values.sort_by_key(|decided| is_target(&decided.name) && !decided.value.is_empty());
     Ok(values)
 }
 
@@ -74,6 +93,24 @@ fn recovery_value(
         // A delayed standby's delay makes a restore look as if it hung.
         "recovery_min_apply_delay" => text("0"),
         _ => Ok(target_value(request, name)),
+    }
+}
+
+/// Why a recovery setting is not left as it was.
+fn why(request: &RecoveryRequest<'_>, name: &str) -> &'static str {
+    let is_standby = matches!(request.purpose, Purpose::Standby { .. });
+    match name {
+        "restore_command" => "WAL comes from the repository, checked",
+        "archive_cleanup_command" | "recovery_end_command" => "it was written for the old server's files",
+        "primary_conninfo" if is_standby => "this standby follows the primary it was made for",
+        "primary_conninfo" => "a recovered cluster follows no other server",
+        "primary_slot_name" => "a slot belongs to one standby, and this is another",
+        "promote_trigger_file" => "the old server's file would end recovery at once",
+        "hot_standby" => "the server must be readable when it waits at its target",
+        "hot_standby_feedback" | "sync_replication_slots" => "a recovered cluster is no standby",
+        "recovery_min_apply_delay" => "a delay would look like a recovery that hangs",
+        _ if is_standby => "a standby has no recovery target",
+        _ => "only the target of this restore counts",
     }
 }
 
@@ -127,13 +164,14 @@ fn archiving(request: &RecoveryRequest<'_>) -> Values {
     if request.is_successor {
         return values;
     }
-    values.push(("archive_mode".to_owned(), "off".to_owned()));
+    let clone = "a copy that archives would be taken for the original; --successor makes it its successor";
+    values.push(Decided::new("archive_mode", "off", clone));
     if request.keep_commands {
         return values;
     }
-    values.push(("archive_command".to_owned(), String::new()));
+    values.push(Decided::new("archive_command", "", clone));
     if request.version.facts().archive_library != ArchiveLibrary::Absent {
-        values.push(("archive_library".to_owned(), String::new()));
+        values.push(Decided::new("archive_library", "", clone));
     }
     values
 }
@@ -146,7 +184,7 @@ fn minimums(request: &RecoveryRequest<'_>, found: &[FoundSetting]) -> Values {
     };
     let values = request.minimums.iter().map(|(name, minimum)| {
         let value = inherited(name).map_or(*minimum, |inherited| inherited.max(*minimum));
-        (name.clone(), value.to_string())
+        Decided::new(name, value.to_string(), "recovery needs at least what the original ran with")
     });
     values.collect()
 }

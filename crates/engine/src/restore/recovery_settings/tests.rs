@@ -162,6 +162,24 @@ fn what_was_inherited_loses_its_force_and_is_shown() {
         ["ssl_passphrase_command"]
     );
     assert!(written(&settings).starts_with("# before the restore: recovery_min_apply_delay"));
+    assert_eq!(
+        settings.neutralised.first().map(Neutralised::line).unwrap(),
+        "archive_mode = 'off' instead of 'on' (postgresql.conf, line 1): a copy that archives would be taken for the \
+         original; --successor makes it its successor"
+    );
+}
+
+#[test]
+fn a_password_of_an_inherited_primary_is_not_shown() {
+    let none = Vec::new();
+    for line in ["host=old password=hunter2", "postgresql://user:hunter2@old/"] {
+        let auto = format!("primary_conninfo = '{line}'\n");
+        let settings = recovery_settings(auto.as_bytes(), &[], &request(16, &none)).unwrap();
+        assert_eq!(settings.neutralised.len(), 1);
+        assert!(!format!("{:?}", settings.neutralised).contains("hunter2"), "{:?}", settings.neutralised);
+    }
+    let settings = recovery_settings(b"primary_conninfo = 'host=old'\n", &[], &request(16, &none)).unwrap();
+    assert_eq!(settings.neutralised.first().unwrap().found.value, "host=old");
 }
 
 #[test]
@@ -193,6 +211,14 @@ fn settings_that_recovery_needs_never_become_smaller() {
     let settings = recovery_settings(b"", &[conf], &request(17, &minimums)).unwrap();
     assert_eq!(value(&settings, "max_connections").as_deref(), Some("500"));
     assert_eq!(value(&settings, "max_worker_processes").as_deref(), Some("8"));
+    // What was set instead, and why; the larger one stays and is not worth a word.
+    let told: Vec<_> = settings.neutralised.iter().map(Neutralised::line).collect();
+    assert_eq!(
+        told,
+        [
+            "max_worker_processes = '8' instead of '4' (c, line 2): recovery needs at least what the original ran with"
+        ]
+    );
 }
 
 #[test]

@@ -138,7 +138,9 @@ fn a_full_disk_under_stdout_is_an_error() {
 fn scripts_and_manual_pages_are_made_for_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let script = text(&seawall(&["completions", shell]).stdout);
-        assert!(script.contains("restore-point"), "{shell}");
+        for option in ["restore-point", "parent", "bandwidth"] {
+            assert!(script.contains(option), "{shell}: {option}");
+        }
     }
     assert!(text(&seawall(&["man"]).stdout).contains(".TH seawall 1"));
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! `seawall backup`.
 
 use clap::Args;
+use seawall_engine::words::BackupId;
 
 use super::place::ClusterArgs;
 
@@ -8,6 +9,8 @@ const EXAMPLES: &str = "\
 Examples:
   seawall backup                  every backup is a full one that stores only what changed
   seawall backup --full           store everything anew
+  seawall backup --parent 20310504T020000Z-0123456789abcdef
+                                  compare with that backup, such as the last one before pages were found damaged
   seawall backup --dry-run        which files, and why";
 
 /// Take a backup
@@ -19,7 +22,16 @@ pub struct BackupArgs {
     /// Store everything anew instead of building on the newest backup
     #[arg(long)]
     pub full: bool,
+    /// Build on this backup instead of the newest; refused where it cannot be built on
+    #[arg(long, value_name = "ID", conflicts_with = "full", value_parser = id)]
+    pub parent: Option<BackupId>,
     /// Show what would be done and do nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+fn id(text: &str) -> Result<BackupId, String> {
+    text.parse().map_err(|_| {
+        "wanted an id such as 20310504T020000Z-0123456789abcdef; `seawall list` shows them".to_owned()
+    })
 }

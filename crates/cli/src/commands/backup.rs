@@ -51,7 +51,7 @@ fn options(args: &BackupArgs, settings: &ClusterSettings, world: &World) -> Resu
     let niceness = u8::try_from(backup.nice).ok().and_then(|nice| Niceness::try_from(nice).ok());
     Ok(BackupOptions {
         full: args.full,
-        parent: None,
+        parent: args.parent,
         fast_checkpoint: backup.fast_checkpoint,
         checkpoint_deadline: backup.checkpoint_deadline,
         workers: backup.workers.unwrap_or(0),
@@ -129,6 +129,19 @@ mod tests {
         assert!(options_of("seawall backup", |_| {}).disk_rate.is_none());
         let options = options_of("seawall backup", |settings| settings.backup.read_bandwidth = Some(5_000));
         assert_eq!(options.disk_rate.unwrap().bytes_per_second(), 5_000);
+    }
+
+    #[test]
+    fn the_parent_is_the_one_that_was_named() {
+        let id = "20310504T020000Z-0123456789abcdef";
+        assert_eq!(options_of("seawall backup", |_| {}).parent, None);
+        let options = options_of(&format!("seawall backup --parent {id}"), |_| {});
+        assert_eq!(options.parent, Some(id.parse().unwrap()));
+        for line in
+            [format!("seawall backup --full --parent {id}"), "seawall backup --parent latest".to_owned()]
+        {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -169,6 +169,39 @@ mod tests {
     }
 
     #[test]
+    fn a_parent_that_was_named_is_taken_or_refused_with_the_reason() {
+        let mut old_major = header(4, 1, 1_000);
+        old_major.postgresql = 16;
+        let candidates =
+            [header(1, 1, 1_000), header(2, 1, 3_000), header(3, 2, 1_000), old_major, header(5, 1, 9_000)];
+        let history = History::root(Timeline::new(1).unwrap());
+        let named = |number: u8| {
+            let parent = Some(header(number, 1, 0).backup);
+            let (start, postgresql) = (Lsn(5_000), 17);
+            let input = WayInput {
+                candidates: &candidates,
+                start,
+                history: &history,
+                postgresql,
+                full: false,
+                parent,
+            };
+            choose_way(&input)
+        };
+        let older = named(1).unwrap();
+        assert_eq!((older.way, older.parent), (Way::Scan, Some(candidates[0].backup)));
+        for (number, why) in [
+            (3, "lies on timeline 2, which this server did not grow from"),
+            (4, "is of PostgreSQL 16"),
+            (5, "begins later than the server's last checkpoint"),
+            (6, "is not in every region of this backup"),
+        ] {
+            let said = named(number).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+
+    #[test]
     fn without_a_fitting_parent_the_backup_is_full_and_says_why() {
         assert_eq!(choose(&[], false).reason, "there is no backup to build on");
         let other_timeline = choose(&[header(1, 2, 1_000)], false);

@@ -87,6 +87,10 @@ pub(super) async fn prepare(
     };
     let candidates: Vec<ManifestHeader> =
         here.iter().filter(|entry| everywhere(&entry.regions)).map(|entry| entry.header.clone()).collect();
+    if let Some(wanted) = options.parent.filter(|wanted| !here.iter().any(|entry| entry.id == *wanted)) {
+        let what = format!("there is no backup {wanted} of this server");
+        return Err(Error::usage("backup.parent-unfit", what).hint("`seawall list` shows what there is"));
+    }
     let history = local_history(data_directory, facts.timeline)?;
     let input = WayInput {
         candidates: &candidates,

@@ -276,11 +276,15 @@ fn a_successor_goes_on_where_the_archive_ends() -> Result<()> {
 fn succeeds_a_server_with_unarchived_wal(major: u16) -> Result<()> {
     let mut site = backed_up(major)?;
     let archiving = site.server.value("SHOW archive_command")?;
-    dies_with_rows_that_were_not_archived(&mut site, 1)?;
+    dies_with_rows_that_were_not_archived(&mut site, 3)?;
     let old = moved_away(&site)?;
+    let before = listing(&old)?;
     let place = site.server.data_directory().to_owned();
-    let line = ["--latest", "--successor", "--salvage-wal", &old.to_string_lossy()];
-    site.restore(&place, &line)?.expect_code(0)?;
+    let line = ["--latest", "--successor", "--json", "--salvage-wal", &old.to_string_lossy()];
+    // Recovery ends with a checkpoint that recycles what was replayed: the restore itself archives it, or nobody ever could.
+    let report = json(&site.restore(&place, &line)?.expect_code(0)?)?;
+    assert_eq!(report["not_archived"], serde_json::json!([]), "{report}");
+    assert!(listing(&old)? == before, "the old directory is only read");
     let mut server = recovered(Server::existing(major, &place)?)?;
     server.set("archive_command", &archiving)?;
     add_rows(&server, 3001, 3500)?;
@@ -301,6 +305,86 @@ fn a_successor_archives_its_new_timeline_and_restores_follow_it_14() -> Result<(
 #[test]
 fn a_successor_archives_its_new_timeline_and_restores_follow_it_18() -> Result<()> {
     succeeds_a_server_with_unarchived_wal(18)
+}
+
+#[test]
+fn a_successor_whose_wal_could_not_be_archived_says_what_to_type() -> Result<()> {
+    let mut site = backed_up(17)?;
+    let archiving = site.server.value("SHOW archive_command")?;
+    dies_with_rows_that_were_not_archived(&mut site, 3)?;
+    let old = moved_away(&site)?;
+    let (key, away) = (site.home().path().join("writer.key"), site.home().path().join("writer.key.away"));
+    std::fs::rename(&key, &away)?;
+    let place = site.server.data_directory().to_owned();
+    let line = ["--latest", "--successor", "--json", "--salvage-wal", &old.to_string_lossy()];
+    let told = site.seawall(bare(&site, &site.restore_line(&place, &line))?)?;
+    let told = says(told, 1, &["restore.wal-not-archived", "seawall wal push pg_wal/NAME"])?;
+    std::fs::rename(&away, &key)?;
+    let mut server = recovered(Server::existing(17, &place)?)?;
+    server.set("archive_command", &archiving)?;
+    add_rows(&server, 3001, 3500)?;
+    archives_without_a_failure(&mut server)?;
+    let refused = site.restore(&site.new_directory(), &["--latest"])?;
+    says(refused, 4, &["restore.wal-hole"])?;
+    for name in json(&told)?["not_archived"].as_array().into_iter().flatten() {
+        let path = old.join("pg_wal").join(name.as_str().unwrap_or_default());
+        pushed_from(&site, &old, &path)?;
+    }
+    is_followed(&site, 3500)
+}
+
+/// The same restore without the settings' key file: what the repository must be known by is given by hand.
+fn bare(site: &Site, line: &[std::ffi::OsString]) -> Result<Vec<std::ffi::OsString>> {
+    let about = std::fs::read_to_string(site.region("one").join("seawall.json"))?;
+    let about: serde_json::Value = serde_json::from_str(about.lines().next().unwrap_or_default())?;
+    let owner = about["owner"].as_str().unwrap_or_default().to_owned();
+    let from = format!("file://{}", site.region("one").display());
+    let mut words = line.to_vec();
+    words.extend(["--from", &from, "--owner", &owner, "--cluster", "demo"].map(Into::into));
+    Ok(words)
+}
+
+/// `wal push pg_wal/NAME`, typed in the dead server's directory.
+fn pushed_from(site: &Site, old: &Path, path: &Path) -> Result<()> {
+    let name = Path::new("pg_wal").join(path.file_name().unwrap_or_default());
+    let mut command = std::process::Command::new(seawall_testkit::bins::seawall_path()?);
+    command.arg("-c").arg(site.settings()).args(["wal", "push"]).arg(name);
+    let command = seawall_testkit::identity::as_server_user(&mut command)?.current_dir(old);
+    seawall_testkit::bins::run(command)?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn a_successor_in_another_directory_archives_its_own_files() -> Result<()> {
+    let mut site = backed_up(17)?;
+    add_rows(&site.server, 1001, 2000)?;
+    site.archive_all()?;
+    site.server.stop(StopMode::Immediate)?;
+    // The settings go on to name the old directory, which is still there.
+    let place = site.new_directory();
+    site.restore(&place, &["--latest", "--successor"])?.expect_code(0)?;
+    let mut server = recovered(Server::existing(17, &place)?)?;
+    add_rows(&server, 2001, 2500)?;
+    archives_without_a_failure(&mut server)?;
+    is_followed(&site, 2500)
+}
+
+#[test]
+fn a_standby_that_may_succeed_archives_once_it_is_promoted() -> Result<()> {
+    let mut site = backed_up(17)?;
+    add_rows(&site.server, 1001, 2000)?;
+    site.archive_all()?;
+    let directory = site.new_directory();
+    let primary = format!("host={} port=5432 user=postgres", site.server.socket_directory().display());
+    site.restore(&directory, &["--standby", &primary, "--successor"])?.expect_code(0)?;
+    let mut standby = Server::existing(17, &directory)?;
+    standby.start()?;
+    streams(&mut standby)?;
+    site.server.stop(StopMode::Immediate)?;
+    standby.promote()?;
+    add_rows(&standby, 2001, 2500)?;
+    archives_without_a_failure(&mut standby)?;
+    is_followed(&site, 2500)
 }
 
 /// Settings as on the standby's host: its directory and its socket, the same repository.

@@ -28,6 +28,27 @@ pub fn amcheck(server: &Server) -> Result<()> {
     run_as_server_user(&mut command).context(|| "pg_amcheck").map(drop)
 }
 
+/// No visibility map says "visible to all" or "frozen" of a page where it is not so, in any database: `pg_visibility`.
+///
+/// # Errors
+/// A map lies, or it could not run.
+pub fn visibility(server: &Server) -> Result<()> {
+    let databases = "SELECT string_agg(datname, ',') FROM pg_database WHERE datallowconn";
+    for database in server.value(databases)?.split(',') {
+        server.execute_in(database, "CREATE EXTENSION IF NOT EXISTS pg_visibility")?;
+        let wrong = "SELECT coalesce(string_agg(found, ', '), '') FROM (\
+             SELECT c.oid::regclass::text || ' ' || t::text AS found FROM pg_class c, pg_check_visible(c.oid) t \
+             WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence = 'p' \
+             UNION ALL SELECT c.oid::regclass::text || ' frozen ' || t::text FROM pg_class c, pg_check_frozen(c.oid) t \
+             WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence = 'p') AS wrong";
+        let told = server.value_in(database, wrong)?;
+        if !told.is_empty() {
+            return Err(Failure::new(format!("visibility maps of {database} lie: {told}")));
+        }
+    }
+    Ok(())
+}
+
 /// Every page's checksum is right: `pg_checksums --check`. The server must be stopped in order.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ pub struct RestoreArgs {
     #[arg(long, requires = "delta")]
     pub discard_wal: bool,
     /// Become a standby that streams from this primary
-    #[arg(long, value_name = "CONNINFO", conflicts_with = "target", conflicts_with = "successor")]
+    #[arg(long, value_name = "CONNINFO", conflicts_with = "target")]
     pub standby: Option<String>,
     /// Put pg_wal here and link to it
     #[arg(long, value_name = "DIR")]
@@ -58,7 +58,7 @@ pub struct RestoreArgs {
     /// Leave commands of the backed-up configuration active (archive_command, restore_command and others)
     #[arg(long)]
     pub keep_commands: bool,
-    /// The restored cluster takes the original's place: it archives into the same lineage
+    /// The restored cluster takes the original's place and archives into the same lineage; with --standby: once it is promoted
     #[arg(long)]
     pub successor: bool,
     /// Go on although this region cannot be asked; may be repeated

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use seawall_engine::archive::plan_file::PlannedRegion;
 use seawall_engine::repository::Repository;
+use seawall_engine::restore::archive_salvaged::archive_salvaged;
 use seawall_engine::restore::plan::RecoveryPlan;
 use seawall_engine::restore::recovery_settings::TargetAction;
 use seawall_engine::restore::report::{Afterwards, RestorePreview, RestoreReport};
@@ -52,7 +53,10 @@ pub fn run(args: &RestoreArgs, global: &Global, words: &[String], output: &Outpu
         let progress = Progress::new(*output, world.clone());
         let report = restore(&repository, prepared, &options, &progress).await;
         progress.finish();
-        let report = report?;
+        let mut report = report?;
+        if let Some(old) = options.salvage.as_ref().filter(|_| !report.not_archived.is_empty()) {
+            archive_salvaged(open::as_writer(&settings, None, &world).await, &mut report, old).await;
+        }
         output.report(&report, report_page)?;
         for finding in &report.findings {
             output.finding(finding);

@@ -1,6 +1,6 @@
 //! `seawall wal`: `push` and `fetch` answer PostgreSQL.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use seawall_engine::archive::fetch::{FetchAnswer, FetchFrom, FetchRequest, fetch as fetch_file};
 use seawall_engine::archive::plan_file::PlanFile;
@@ -32,11 +32,23 @@ fn push(args: &PushArgs, global: &Global, output: &Output) -> Result<Outcome> {
     open::runtime()?.block_on(async {
         // No limit of backups here: WAL that waits is what would be lost.
         let repository = open::as_writer(&settings, None, &world).await?;
-        let report = push_file(&repository, &open::data_directory(&settings)?, &args.path).await?;
+        let data_directory = match runs_in(&args.path) {
+            Some(here) => here,
+            None => open::data_directory(&settings)?,
+        };
+        let report = push_file(&repository, &data_directory, &args.path).await?;
         // Into the server's log; its exit code says only whether PostgreSQL may remove the file.
         report.findings.iter().for_each(|finding| output.finding(finding));
         Ok(Outcome::Done)
     })
+}
+
+/// The data directory in which PostgreSQL runs its archive_command: it is where `%p` begins, also for a successor that was restored
+/// somewhere else than the settings say. Typed by hand elsewhere, the settings count.
+fn runs_in(path: &Path) -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let is_it = path.is_relative() && here.join("global/pg_control").is_file() && here.join(path).is_file();
+    is_it.then_some(here)
 }
 
 fn fetch(args: &FetchArgs, global: &Global, output: &Output) -> Result<Outcome> {

@@ -3,6 +3,7 @@
 //! The road: [`target`] (what a person asks for) → [`plan`] (can it be reached, and how) → [`transfer`] (files) → [`own_files`]
 //! (label, settings, plan file) → `target::finish` (in force). [`run`] walks it.
 
+pub mod archive_salvaged;
 pub mod conf_text;
 pub mod own_files;
 pub mod plan;

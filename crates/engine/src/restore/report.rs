@@ -32,6 +32,8 @@ pub struct RestoreReport {
     pub transferred: Transferred,
     /// Segments taken from an old data directory.
     pub salvaged_segments: u64,
+    /// Those of a successor that no region holds, by name: without them nobody can follow its new timeline.
+    pub not_archived: Vec<String>,
     /// Seconds until all pages were written.
     pub seconds_transfer: f64,
     /// Seconds until everything was on disk.
@@ -103,6 +105,7 @@ pub(super) fn report(
         stop_at: prepared.stop_at.clone(),
         transferred,
         salvaged_segments: 0,
+        not_archived: Vec::new(),
         seconds_transfer: 0.0,
         seconds_sync: 0.0,
         neutralised: written.neutralised,
@@ -166,7 +169,12 @@ pub fn afterwards(manifest: &Manifest, options: &RestoreOptions) -> Vec<Afterwar
         ),
     ];
     match options.becomes {
-        Become::Standby(_) => {}
+        Become::Standby(_) if options.is_successor => {}
+        Become::Standby(_) => list.push(entry(
+            "archiving-off",
+            std::iter::once("archive_mode = off".to_owned()),
+            "This standby will not archive after a promotion. If it may take its primary's place, restore with --successor.",
+        )),
         Become::Recovered(_) if options.is_successor => list.push(entry(
             "first-backup",
             std::iter::once("a new timeline".to_owned()),

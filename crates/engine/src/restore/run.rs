@@ -399,6 +399,10 @@ pub async fn run(
         Error::usage("restore.clock", "this host's clock is outside the years 1970 to 9999")
     })?;
     let salvaged = prepared.local.copy_to(&prepared.plan, &tree.wal().map_err(tree_error)?, tree.owner())?;
+    let not_archived = match options.is_successor {
+        true => prepared.local.names_used_by(&prepared.plan),
+        false => Vec::new(),
+    };
     let written = {
         let written = own_files::decide(repository, &prepared, options, &tree, &outcome.external, made)?;
         write_external(&written, options)?;
@@ -408,12 +412,10 @@ pub async fn run(
     drop(lock);
     let mut findings = std::mem::take(&mut prepared.findings);
     findings.extend(repository.take_findings());
-    for finding in &findings {
-        monitor.finding(finding);
-    }
     Ok(RestoreReport {
         findings,
         salvaged_segments: salvaged,
+        not_archived,
         seconds_transfer: transferred.saturating_sub(began).as_secs_f64(),
         seconds_sync: world.clock.monotonic().saturating_sub(transferred).as_secs_f64(),
         ..super::report::report(&prepared, options, outcome.transferred, written)

@@ -99,6 +99,16 @@ impl LocalWal {
         ranges
     }
 
+    /// The names of the segments of a plan that come from here.
+    pub(super) fn names_used_by(&self, plan: &RecoveryPlan) -> Vec<String> {
+        let of_range = |range: ServeRange| {
+            (range.first.0..=range.last.0).filter_map(move |number| {
+                self.segments.get(&(range.timeline, SegmentNo(number))).map(ToString::to_string)
+            })
+        };
+        self.used_by(plan).into_iter().flat_map(of_range).collect()
+    }
+
     /// Copies what a plan uses into the new WAL directory; returns how many segments.
     ///
     /// # Errors

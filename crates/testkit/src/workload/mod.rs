@@ -192,6 +192,7 @@ impl Drop for Workload {
 pub fn judge(mut server: Server, expected: &Model) -> Result<()> {
     expected.check(&server)?;
     oracles::amcheck(&server)?;
+    oracles::visibility(&server)?;
     let checksums = server.value("SHOW data_checksums")? == "on";
     server.stop(crate::StopMode::Fast)?;
     if checksums { oracles::checksums(server.binaries(), server.data_directory()) } else { Ok(()) }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use seawall_pg::{History, Timeline};
+use seawall_pg::{History, Lsn, Timeline};
 
 use super::judge::{Judged, belongs};
 use super::refusal::Branch;
@@ -42,10 +42,13 @@ fn backup_timeline(input: &PlanInput<'_>) -> Timeline {
 /// Takes the one branch that leads to the target, or asks.
 pub(super) fn choose(input: &PlanInput<'_>, judged: Vec<Judged>) -> Result<RecoveryPlan, Refusal> {
     refuse_conflicts(&judged)?;
-    let (mut leading, missing): (Vec<Judged>, Vec<Judged>) =
+    let (mut leading, mut missing): (Vec<Judged>, Vec<Judged>) =
         judged.into_iter().partition(|branch| branch.outcome.is_ok());
     if leading.is_empty() {
         return Err(most_helpful(missing));
+    }
+    if let Some(refusal) = newer_but_broken(input, &leading, &mut missing) {
+        return Err(refusal);
     }
     if leading.len() > 1 {
         leading = narrow(input, leading)?;
@@ -61,6 +64,24 @@ pub(super) fn choose(input: &PlanInput<'_>, judged: Vec<Judged>) -> Result<Recov
         ));
     }
     Ok(plan)
+}
+
+/// For the latest point: why a branch cannot be followed that has WAL of its own and is newer than all that can. To take an older
+/// one in its place would lose its commits without a word; whoever wants that names the older timeline.
+fn newer_but_broken(input: &PlanInput<'_>, leading: &[Judged], missing: &mut Vec<Judged>) -> Option<Refusal> {
+    if *input.target.point() != Point::Latest {
+        return None;
+    }
+    let newest = leading.iter().map(|branch| branch.timeline).max()?;
+    let is_lost = |branch: &Judged| {
+        let span = branch.history.as_ref().and_then(|history| history.span(branch.timeline));
+        let begin = span.map_or(Lsn(0), |span| span.begin);
+        let broken =
+            matches!(branch.outcome, Err(Refusal::OutOfReach { .. } | Refusal::HistoryMissing { .. }));
+        broken && branch.timeline > newest && input.wal.goes_beyond(branch.timeline, begin)
+    };
+    let lost = missing.iter().position(is_lost)?;
+    missing.swap_remove(lost).outcome.err()
 }
 
 /// Two servers that were promoted to the same number: no choice of ours can be right.

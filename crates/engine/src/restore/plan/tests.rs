@@ -332,6 +332,33 @@ fn a_backup_taken_after_the_fork_on_the_old_branch_does_not_serve_the_new_one() 
 }
 
 #[test]
+fn the_latest_point_is_never_taken_from_an_older_branch_because_the_newer_one_has_a_hole() {
+    let forked = |segments: std::ops::RangeInclusive<u64>, own: &[std::ops::RangeInclusive<u64>]| {
+        let mut world = World::new().without(&[17, 18, 19, 20]);
+        world.segments(1, segments);
+        world.fork(2, &[(1, 20)]);
+        own.iter().for_each(|range| world.segments(2, range.clone()));
+        world
+    };
+    // Whole, it is followed.
+    assert_eq!(forked(17..=19, &[20..=25]).plan().unwrap().timeline, tli(2));
+    // Before the fork, segment 19 never reached the archive; or a segment of its own is gone.
+    for world in [forked(17..=18, &[20..=25]), forked(17..=20, &[20..=20, 22..=25])] {
+        let refusal = Error::from(world.refused());
+        assert_eq!((refusal.id(), refusal.kind().exit_code()), ("restore.wal-hole", 4), "{refusal:?}");
+        // Whoever names the older one gets it.
+        assert_eq!(world.on(TimelineChoice::Number(tli(1))).plan().unwrap().timeline, tli(1));
+    }
+    let mut without_history = World::new();
+    without_history.segments(2, 20..=25);
+    assert_eq!(without_history.refused(), Refusal::HistoryMissing { timeline: tli(2) });
+    // A promotion that never wrote a segment of its own holds nothing that could be lost.
+    let mut nothing_of_its_own = World::new().without(&[19, 20]);
+    nothing_of_its_own.fork(2, &[(1, 20)]);
+    assert_eq!(nothing_of_its_own.plan().unwrap().timeline, tli(1));
+}
+
+#[test]
 fn timelines_that_cannot_be_followed_are_named() {
     let world = World::new().on(TimelineChoice::Number(tli(9)));
     assert!(matches!(world.refused(), Refusal::TimelineUnknown { .. }));

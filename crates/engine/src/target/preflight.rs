@@ -32,6 +32,8 @@ pub enum Occupancy {
     Empty,
     /// A data directory: it has a `PG_VERSION`.
     DataDirectory,
+    /// The roots that a restore makes first and no file in them: one was interrupted there.
+    Begun,
     /// Something else; the first name found.
     Other(PathBuf),
 }
@@ -76,8 +78,28 @@ pub fn occupancy(directory: &Path) -> Result<Occupancy, PreflightError> {
     if entries.iter().any(|entry| entry.name == "PG_VERSION") {
         return Ok(Occupancy::DataDirectory);
     }
-    let first = entries.into_iter().map(|entry| entry.name).filter(|name| name != "lost+found").min();
-    Ok(first.map_or(Occupancy::Empty, |name| Occupancy::Other(name.into())))
+    let mut names: Vec<_> =
+        entries.into_iter().map(|entry| entry.name).filter(|name| name != "lost+found").collect();
+    names.sort();
+    let Some(first) = names.first() else { return Ok(Occupancy::Empty) };
+    let is_begun = names.iter().all(|name| name == "pg_wal" || name == "pg_tblspc");
+    if is_begun && !holds_files(&dir, &names)? {
+        return Ok(Occupancy::Begun);
+    }
+    Ok(Occupancy::Other(first.into()))
+}
+
+/// Whether one of these directories holds a file. Where a link leads is not looked at.
+fn holds_files(dir: &DirHandle, names: &[std::ffi::OsString]) -> Result<bool, PreflightError> {
+    for name in names {
+        if dir.metadata(name)?.kind == EntryKind::Symlink {
+            continue;
+        }
+        if dir.open_dir(name)?.entries()?.iter().any(|entry| entry.kind == EntryKind::File) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Refuses a directory that holds anything; with `may_hold_cluster` a data directory is welcome.
@@ -85,7 +107,10 @@ pub fn refuse_occupied(directory: &Path, may_hold_cluster: bool) -> Result<Occup
     let found = occupancy(directory)?;
     match &found {
         Occupancy::Missing | Occupancy::Empty => Ok(found),
-        Occupancy::DataDirectory if may_hold_cluster => Ok(found),
+        Occupancy::DataDirectory | Occupancy::Begun if may_hold_cluster => Ok(found),
+        Occupancy::Begun => {
+            Err(PreflightError::NotEmpty { directory: directory.to_owned(), holds: "pg_tblspc".into() })
+        }
         Occupancy::DataDirectory => {
             Err(PreflightError::NotEmpty { directory: directory.to_owned(), holds: "PG_VERSION".into() })
         }
@@ -309,6 +334,21 @@ mod tests {
         fs::write(at.join("PG_VERSION"), "17\n").unwrap();
         assert!(matches!(refuse_occupied(&at, false), Err(PreflightError::NotEmpty { .. })));
         assert_eq!(refuse_occupied(&at, true).unwrap(), Occupancy::DataDirectory);
+    }
+
+    #[test]
+    fn a_restore_that_was_killed_before_its_first_file_goes_on_with_delta() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = scratch.path();
+        fs::create_dir_all(at.join("pg_tblspc")).unwrap();
+        assert_eq!(refuse_occupied(at, true).unwrap(), Occupancy::Begun);
+        fs::create_dir_all(at.join("pg_wal/archive_status")).unwrap();
+        std::os::unix::fs::symlink("/elsewhere", at.join("pg_tblspc/16400")).unwrap();
+        assert_eq!(refuse_occupied(at, true).unwrap(), Occupancy::Begun);
+        assert!(matches!(refuse_occupied(at, false), Err(PreflightError::NotEmpty { .. })));
+        // Somebody's WAL is no restore's beginning.
+        fs::write(at.join("pg_wal/000000010000000000000001"), "").unwrap();
+        assert!(matches!(refuse_occupied(at, true), Err(PreflightError::NotADataDirectory { .. })));
     }
 
     #[test]

@@ -265,6 +265,7 @@ impl Decompressor {
         plain: &mut [u8],
     ) -> Result<(), CompressError> {
         let announced = plain.len();
+        check_plain_len(announced)?;
         match encoding {
             Encoding::Raw if payload.len() == announced => {
                 plain.copy_from_slice(payload);
@@ -373,6 +374,9 @@ mod tests {
     fn a_raw_frame_has_its_announced_length() {
         let decompressor = &mut Decompressor::new().unwrap();
         assert!(decompressor.decompress_frame(&[1, 2], Encoding::Raw, 3).is_err());
+        let mut too_long = vec![0; FRAME_PLAIN_BYTES_MAX + 1];
+        let error = decompressor.decompress_frame_to(&[1, 2], Encoding::Zstd, &mut too_long).unwrap_err();
+        assert!(matches!(error, CompressError::TooLarge { .. }), "{error}");
         assert_eq!(decompressor.decompress_frame(&[1, 2], Encoding::Raw, 2).unwrap(), [1, 2]);
     }
 

@@ -84,8 +84,7 @@ pub(super) async fn open_into<S: Sink>(
         });
         match (taken?, sink) {
             (Ok(Taken::Whole), Some(sink)) => Ok(Arrived::Whole(sink)),
-            // A file without a byte never had a first frame.
-            (Ok(Taken::Whole), None) => Ok(begin().map_or_else(Arrived::Failed, Arrived::Whole)),
+            (Ok(Taken::Whole), None) => Err(refused("nothing of it was given".to_owned())),
             (Ok(Taken::InParts), _) => Ok(Arrived::InParts),
             (Err(Refusal::Sink(error)), _) => Ok(Arrived::Failed(error)),
             (Err(Refusal::Unfit(reason)), _) => Err(refused(reason)),

@@ -350,7 +350,7 @@ impl<'a> WholeObject<'a> {
         let length = usize::try_from(plain_len).ok().filter(|length| *length <= most);
         let length = length.ok_or_else(|| self.open.fault(Fault::TooMuch { plain: plain_len, most }))?;
         let mut plain = vec![0; length];
-        self.open_side_by_side(&mut plain, decompressor)?;
+        self.open_in_turn(&self.footer.frames, &mut plain, decompressor)?;
         Ok(plain)
     }
 
@@ -409,32 +409,7 @@ impl<'a> WholeObject<'a> {
         }
     }
 
-    /// Opens all frames into their places in `plain`: half of the bytes on a thread beside this one, for a segment of WAL is
-    /// waited for. What is damaged is named by the first frame that is.
-    fn open_side_by_side(
-        &self,
-        plain: &mut [u8],
-        decompressor: &mut Decompressor,
-    ) -> Result<(), ObjectError> {
-        let frames = self.footer.frames.as_slice();
-        let half = frames.len() / 2;
-        let (first, second) = frames.split_at(half);
-        let bytes_first = first.iter().map(|frame| frame.plain_len as usize).sum();
-        let beside = if plain.len() < BESIDE_BYTES_MIN { None } else { Decompressor::new().ok() };
-        let (Some(mut beside), Some((plain_first, plain_second))) =
-            (beside, plain.split_at_mut_checked(bytes_first))
-        else {
-            return self.open_in_turn(frames, plain, decompressor);
-        };
-        let (ended_first, ended_second) = std::thread::scope(|scope| {
-            let second = scope.spawn(move || self.open_in_turn(second, plain_second, &mut beside));
-            let ended_first = self.open_in_turn(first, plain_first, decompressor);
-            (ended_first, second.join())
-        });
-        ended_first?;
-        ended_second.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    }
-
+    /// Opens frames one after the other into their places in `plain`.
     fn open_in_turn(
         &self,
         frames: &[FrameAt],
@@ -458,6 +433,3 @@ impl<'a> WholeObject<'a> {
         from.and_then(|from| self.body.get(from..)?.get(..frame.stored_len as usize)).unwrap_or_default()
     }
 }
-
-/// From here on a second thread is worth its start.
-const BESIDE_BYTES_MIN: usize = 2 << 20;

@@ -76,7 +76,8 @@ impl WalReader<'_> {
         Ok(OpenWal { header, plain_digest, content: WalContent::Bytes(plain) })
     }
 
-    /// Opens a WAL object frame by frame: `take` gets the header and the plain bytes in order. Nothing is proven before this
+    /// Opens a WAL object frame by frame: `take` gets the header and the plain bytes in order, at least once: an empty file has no
+    /// frames, and whoever judges it must see that. Nothing is proven before this
     /// returns, so what was taken must be thrown away unless it succeeds.
     ///
     /// # Errors
@@ -102,6 +103,7 @@ impl WalReader<'_> {
             size += plain.len() as u64;
             take(&header, plain)
         })?;
+        let taken = if size == 0 { taken.and_then(|()| take(&header, &[])) } else { taken };
         if let Err(refused) = taken {
             return Ok(Err(refused));
         }

@@ -90,6 +90,23 @@ fn a_segment_is_given_frame_by_frame_until_somebody_has_enough() {
 }
 
 #[test]
+fn an_empty_file_is_shown_to_whoever_judges_it() {
+    let world = World::encrypted();
+    let facts = facts("0000000100000A2B000000FF");
+    let object = sealed(&world, &facts, b"");
+    let keys = world.all_keys();
+    let reader = WalReader { trust: &world.trust, keys: &keys };
+    let judged = reader.open_into(
+        &facts.name(),
+        object.bytes(),
+        None,
+        &mut Decompressor::new().unwrap(),
+        |header, plain| Err::<(), _>((header.size, plain.len())),
+    );
+    assert_eq!(judged.unwrap(), Err((0, 0)));
+}
+
+#[test]
 fn a_host_compares_without_opening() {
     let world = World::encrypted();
     let facts = facts("0000000100000A2B000000FF");

@@ -84,8 +84,9 @@ async fn run_lane(
             Some((id, reader)) if id == read.pack => reader,
             _ => Arc::new(shared.open(read.pack).await?),
         };
-        let counted = fetch(&shared, &reader, read.clone()).await?;
-        pack = Some((read.pack, reader));
+        let id = read.pack;
+        let counted = fetch(&shared, &reader, read).await?;
+        pack = Some((id, reader));
         // Nobody listens any more where another lane failed; this one is about to be aborted.
         let _gone = told.send(counted);
     }

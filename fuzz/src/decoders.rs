@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::sync::LazyLock;
 
 use seawall_repo::compress::{Compression, Compressor, Decompressor, Encoding};
+use seawall_repo::condemned::{Hold, HoldReleased, PolicyRecord, Tombstone, TombstoneDone, TombstoneRevoked};
 use seawall_repo::entropy::Entropy;
 use seawall_repo::envelope::Head;
 use seawall_repo::id::{BackupId, ClusterName, RepositoryId, WriterId};
@@ -307,6 +308,12 @@ pub fn records(data: &[u8]) {
     same::<Revocation>(data);
     same::<Adoption>(data);
     same::<Intent>(data);
+    same::<Tombstone>(data);
+    same::<TombstoneRevoked>(data);
+    same::<TombstoneDone>(data);
+    same::<Hold>(data);
+    same::<HoldReleased>(data);
+    same::<PolicyRecord>(data);
     // What wraps keys may be of a later kind, which is skipped when read and cannot be written.
     if let Ok(record) = serde_json::from_slice::<KeyRecord>(data) {
         seen(record.unwrap(&WORLD.identities));

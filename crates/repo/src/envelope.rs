@@ -46,6 +46,8 @@ pub enum Kind {
     Map,
     /// A file of the WAL archive, or a part of one.
     Wal,
+    /// What happened, and by whom.
+    Event,
 }
 
 impl Kind {
@@ -56,12 +58,14 @@ impl Kind {
             Self::Pack => 2,
             Self::Map => 3,
             Self::Wal => 4,
+            Self::Event => 7,
         }
     }
 
     /// The kind with this number.
     pub fn from_u8(number: u8) -> Option<Self> {
-        [Self::Manifest, Self::Pack, Self::Map, Self::Wal].into_iter().find(|kind| kind.to_u8() == number)
+        let known = [Self::Manifest, Self::Pack, Self::Map, Self::Wal, Self::Event];
+        known.into_iter().find(|kind| kind.to_u8() == number)
     }
 
     /// The kind that an object of this name has; none for signed text.
@@ -71,6 +75,7 @@ impl Kind {
             Named::Pack { .. } => Some(Self::Pack),
             Named::Map { .. } => Some(Self::Map),
             Named::Wal { .. } | Named::WalPart { .. } => Some(Self::Wal),
+            Named::Event { .. } => Some(Self::Event),
             _ => None,
         }
     }

@@ -209,6 +209,46 @@ impl FromStr for BackupId {
 
 serde_as_text!(BackupId);
 
+/// What a small record beside the backups is known by: a tombstone, a hold, an event. Made and written as a [`BackupId`], and never
+/// mistaken for one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(BackupId);
+
+impl RecordId {
+    /// A fresh one of a moment; none from the year 10000 on.
+    pub fn new(seconds: u64, entropy: &mut dyn Entropy) -> Option<Self> {
+        BackupId::new(seconds, entropy).map(Self)
+    }
+
+    /// When it was made, in seconds since 1970, by its writer's clock: for names, never for ages.
+    pub fn seconds(&self) -> u64 {
+        self.0.seconds()
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecordId({self})")
+    }
+}
+
+impl FromStr for RecordId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let wanted = "such as 20310504T020000Z-0123456789abcdef";
+        text.parse().map(Self).map_err(|_| IdError::new("an id of a record", wanted, text))
+    }
+}
+
+serde_as_text!(RecordId);
+
 /// The name an operator chose for a cluster: 1 to 63 of `a-z 0-9 - _ .`, beginning with a letter or digit, not reserved.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(String);

@@ -8,7 +8,7 @@ use std::fmt;
 
 use seawall_pg::{SegmentName, Timeline, WalFileName};
 
-use crate::id::{BackupId, ClusterName, Generation, SystemId, WriterId, parse_decimal};
+use crate::id::{BackupId, ClusterName, Generation, RecordId, SystemId, WriterId, parse_decimal};
 
 pub mod prefix;
 
@@ -87,6 +87,75 @@ pub enum Named {
         /// Which part, from 0.
         part: u32,
     },
+    /// A policy of retention that was in force; signed text.
+    Policy {
+        /// Whose.
+        cluster: ClusterName,
+        /// Which, from 1.
+        number: u32,
+    },
+    /// What is about to be deleted; signed text.
+    Tombstone {
+        /// Where.
+        place: Place,
+        /// Which.
+        id: RecordId,
+    },
+    /// That a tombstone counts no more; signed text.
+    TombstoneRevoked {
+        /// Where.
+        place: Place,
+        /// Which tombstone.
+        id: RecordId,
+    },
+    /// That a tombstone was carried out in a region, and what was spared; signed text.
+    TombstoneDone {
+        /// Where.
+        place: Place,
+        /// Which tombstone.
+        id: RecordId,
+        /// In which region.
+        region: RegionLabel,
+    },
+    /// What must not be deleted; signed text.
+    Hold {
+        /// Where.
+        place: Place,
+        /// Which.
+        id: RecordId,
+    },
+    /// The end of a hold; signed text.
+    HoldReleased {
+        /// Where.
+        place: Place,
+        /// Which hold.
+        id: RecordId,
+    },
+    /// What happened, and by whom.
+    Event {
+        /// Where.
+        place: Place,
+        /// Which; its time gives the folders.
+        id: RecordId,
+    },
+}
+
+/// The name of a region as it stands in object names: one component of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegionLabel(String);
+
+impl RegionLabel {
+    /// From the name of a region; none for what cannot stand in the name of an object.
+    pub fn new(name: &str) -> Option<Self> {
+        let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '/';
+        let fits = !name.is_empty() && name.len() <= 64 && name.chars().all(plain);
+        (fits && name != "." && name != "..").then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A cluster and one of its system identifiers: the folder that holds backups and WAL.
@@ -169,6 +238,15 @@ impl Named {
             Self::Manifest { place, backup } => format!("{}{backup}", place.manifests()),
             Self::Wal { place, file } => wal_text(place, *file),
             Self::WalPart { place, file, part } => format!("{}.p{part}", wal_text(place, (*file).into())),
+            Self::Policy { cluster, number } => format!("{}{number}", prefix::policies(cluster)),
+            Self::Tombstone { place, id } => format!("{}{id}", place.tombstones()),
+            Self::TombstoneRevoked { place, id } => format!("{}{id}.revoked", place.tombstones()),
+            Self::TombstoneDone { place, id, region } => {
+                format!("{}{id}.done.{}", place.tombstones(), region.as_str())
+            }
+            Self::Hold { place, id } => format!("{}{id}", place.holds()),
+            Self::HoldReleased { place, id } => format!("{}{id}.released", place.holds()),
+            Self::Event { place, id } => format!("{}{id}", place.events_of(*id)),
         };
         ObjectName { text, named: self.clone() }
     }
@@ -176,7 +254,7 @@ impl Named {
     /// The cluster the object belongs to; none for what belongs to the whole repository.
     pub fn cluster(&self) -> Option<&ClusterName> {
         match self {
-            Self::Key { cluster, .. } => Some(cluster),
+            Self::Key { cluster, .. } | Self::Policy { cluster, .. } => Some(cluster),
             _ => self.place().map(|place| &place.cluster),
         }
     }
@@ -184,16 +262,25 @@ impl Named {
     /// The cluster and system identifier the object belongs to.
     pub fn place(&self) -> Option<&Place> {
         match self {
-            Self::Seawall | Self::Owner { .. } | Self::Writer(_) | Self::Revocation(_) | Self::Key { .. } => {
-                None
-            }
+            Self::Seawall
+            | Self::Owner { .. }
+            | Self::Writer(_)
+            | Self::Revocation(_)
+            | Self::Key { .. }
+            | Self::Policy { .. } => None,
             Self::Adoption(place)
             | Self::Intent { place, .. }
             | Self::Pack { place, .. }
             | Self::Map { place, .. }
             | Self::Manifest { place, .. }
             | Self::Wal { place, .. }
-            | Self::WalPart { place, .. } => Some(place),
+            | Self::WalPart { place, .. }
+            | Self::Tombstone { place, .. }
+            | Self::TombstoneRevoked { place, .. }
+            | Self::TombstoneDone { place, .. }
+            | Self::Hold { place, .. }
+            | Self::HoldReleased { place, .. }
+            | Self::Event { place, .. } => Some(place),
         }
     }
 }
@@ -250,6 +337,7 @@ fn parse_of_cluster(cluster: ClusterName, rest: &str) -> Option<Named> {
             let generation = Generation::new(parse_decimal(generation)?)?;
             Some(Named::Key { cluster, generation, change: number_from_1(change)? })
         }
+        "policy" => number_from_1(rest).map(|number| Named::Policy { cluster, number }),
         "adopt" => {
             let system = rest.strip_suffix(".json")?.parse().ok()?;
             Some(Named::Adoption(Place { cluster, system }))
@@ -277,8 +365,26 @@ fn parse_of_place(place: Place, rest: &str) -> Option<Named> {
             }
         }
         "wal" => parse_wal(place, rest.rsplit('/').next()?),
+        "tombstone" => parse_tombstone(place, rest),
+        "hold" => match rest.strip_suffix(".released") {
+            Some(id) => Some(Named::HoldReleased { place, id: id.parse().ok()? }),
+            None => Some(Named::Hold { place, id: rest.parse().ok()? }),
+        },
+        "event" => Some(Named::Event { place, id: rest.rsplit('/').next()?.parse().ok()? }),
         _ => None,
     }
+}
+
+fn parse_tombstone(place: Place, rest: &str) -> Option<Named> {
+    let Some((id, behind)) = rest.split_once('.') else {
+        return Some(Named::Tombstone { place, id: rest.parse().ok()? });
+    };
+    let id = id.parse().ok()?;
+    if behind == "revoked" {
+        return Some(Named::TombstoneRevoked { place, id });
+    }
+    let region = RegionLabel::new(behind.strip_prefix("done.")?)?;
+    Some(Named::TombstoneDone { place, id, region })
 }
 
 fn parse_wal(place: Place, last: &str) -> Option<Named> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{BackupId, ClusterName, Generation, RepositoryId, SystemId, WriterId};
 use crate::identity::Identities;
 use crate::keys::{ClusterPublic, OwnerPublic, WriterPublic};
+use crate::layout::Named;
 use crate::pack::PackId;
 use crate::seal::Cipher;
 use crate::time::Time;
@@ -98,6 +99,21 @@ pub enum Right {
 }
 
 impl Right {
+    /// The rights any one of which lets a writer put an object of this name. What decides about deleting needs the right to
+    /// prune: a host that only writes, once taken, neither condemns anything nor keeps it from leaving.
+    pub fn needed_for(named: &Named) -> &'static [Self] {
+        match named {
+            Named::Policy { .. }
+            | Named::Tombstone { .. }
+            | Named::TombstoneRevoked { .. }
+            | Named::TombstoneDone { .. }
+            | Named::Hold { .. }
+            | Named::HoldReleased { .. } => &[Self::Prune],
+            Named::Event { .. } => &[Self::Observe, Self::Write, Self::Prune],
+            _ => &[Self::Write],
+        }
+    }
+
     /// Its name in certificates.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -205,8 +205,8 @@ impl Trust {
         Ok(())
     }
 
-    /// A record that a writer with the right to write must have signed, or the owner. `created` is as for
-    /// [`Trust::verify_object`].
+    /// A record that the owner must have signed, or a writer with the right that such a record needs ([`Right::needed_for`]).
+    /// `created` is as for [`Trust::verify_object`].
     pub fn open_writers<R: DeserializeOwned>(
         &self,
         name: &ObjectName,
@@ -218,9 +218,8 @@ impl Trust {
         let opened = match signed.signer() {
             Signer::Owner => signed.open_as_owner(&self.pins.repository, name, &self.pins.owner),
             Signer::Writer(writer) => {
-                let certificate = self
-                    .certificate(name, writer, Right::Write, created)
-                    .map_err(|error| fault(error.into()))?;
+                let certificate =
+                    self.certificate(name, writer, created).map_err(|error| fault(error.into()))?;
                 signed.open_as_writer(&self.pins.repository, name, &certificate.public)
             }
         };
@@ -236,7 +235,7 @@ impl Trust {
         created: Option<Time>,
     ) -> Result<(), TrustError> {
         let writer = head.writer();
-        let certificate = self.certificate(name, writer, Right::Write, created)?;
+        let certificate = self.certificate(name, writer, created)?;
         let message = head.message(&self.pins.repository, name);
         if !certificate.public.has_signed(&message, head.signature()) {
             return Err(TrustError::Forged { writer });
@@ -250,7 +249,6 @@ impl Trust {
         &self,
         name: &ObjectName,
         writer: WriterId,
-        right: Right,
         created: Option<Time>,
     ) -> Result<&WriterCertificate, TrustError> {
         let cluster = name.named().cluster().ok_or(TrustError::NotAWriters)?;
@@ -265,10 +263,13 @@ impl Trust {
             let (allowed, cluster) = (certificate.cluster.clone(), cluster.clone());
             return Err(TrustError::WrongCluster { writer, allowed, cluster });
         }
-        if !certificate.rights.contains(&right) {
-            return Err(TrustError::MissingRight { writer, right });
+        let needed = Right::needed_for(name.named());
+        match needed.first() {
+            Some(right) if !needed.iter().any(|right| certificate.rights.contains(right)) => {
+                Err(TrustError::MissingRight { writer, right: *right })
+            }
+            _ => Ok(certificate),
         }
-        Ok(certificate)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use seawall_pg::{SegmentName, Timeline};
 
-use crate::id::{BackupId, ClusterName, SystemId};
+use crate::id::{BackupId, ClusterName, RecordId, SystemId};
 use crate::layout::{Place, timeline_folder};
 
 /// The one object of its kind.
@@ -28,6 +28,11 @@ pub fn keys(cluster: &ClusterName) -> String {
 /// The system identifiers that belong to a cluster.
 pub fn adoptions(cluster: &ClusterName) -> String {
     format!("{cluster}/adopt/")
+}
+
+/// A cluster's policies of retention, one object a change.
+pub fn policies(cluster: &ClusterName) -> String {
+    format!("{cluster}/policy/")
 }
 
 /// The cluster a folder at the top of a region belongs to (`orders/`); none for the repository's own folders.
@@ -85,6 +90,28 @@ impl Place {
     /// WAL of one timeline.
     pub fn wal_timeline(&self, timeline: Timeline) -> String {
         format!("{}{}", self.wal(), timeline_folder(timeline))
+    }
+
+    /// Tombstones, their revocations and the regions' word that they were carried out.
+    pub fn tombstones(&self) -> String {
+        format!("{}tombstone/", self.all())
+    }
+
+    /// Holds and their releases.
+    pub fn holds(&self) -> String {
+        format!("{}hold/", self.all())
+    }
+
+    /// Events of all time.
+    pub fn events(&self) -> String {
+        format!("{}event/", self.all())
+    }
+
+    /// Events of one UTC day, that of `id`.
+    pub fn events_of(&self, id: RecordId) -> String {
+        let stamp = id.to_string();
+        let part = |from: usize, to: usize| stamp.get(from..to).unwrap_or_default();
+        format!("{}{}/{}/{}/", self.events(), part(0, 4), part(4, 6), part(6, 8))
     }
 
     /// The folder that holds a segment and its neighbours: 4 GiB of WAL.

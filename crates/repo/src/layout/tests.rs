@@ -49,6 +49,25 @@ fn names_are_as_documented() {
         text(Named::WalPart { place: place(), file: PartedFile::Segment(segment), part: 7 }),
         "orders/7575/wal/00000001/0000000100000A2B/0000000100000A2B000000FF.p7"
     );
+    let id: RecordId = backup().to_string().parse().unwrap();
+    let region = RegionLabel::new("eu.west-1").unwrap();
+    assert_eq!(text(Named::Policy { cluster: place().cluster, number: 3 }), "orders/policy/3");
+    for (named, wanted) in [
+        (Named::Tombstone { place: place(), id }, "tombstone/20240229T123456Z-00ff00ff00ff00ff"),
+        (
+            Named::TombstoneRevoked { place: place(), id },
+            "tombstone/20240229T123456Z-00ff00ff00ff00ff.revoked",
+        ),
+        (
+            Named::TombstoneDone { place: place(), id, region },
+            "tombstone/20240229T123456Z-00ff00ff00ff00ff.done.eu.west-1",
+        ),
+        (Named::Hold { place: place(), id }, "hold/20240229T123456Z-00ff00ff00ff00ff"),
+        (Named::HoldReleased { place: place(), id }, "hold/20240229T123456Z-00ff00ff00ff00ff.released"),
+        (Named::Event { place: place(), id }, "event/2024/02/29/20240229T123456Z-00ff00ff00ff00ff"),
+    ] {
+        assert_eq!(text(named), format!("orders/7575/{wanted}"));
+    }
 }
 
 #[test]
@@ -71,7 +90,13 @@ fn other_spellings_and_other_names_are_nobodys() {
         format!("orders/7575/backup/{id}/pack/00"),
         format!("orders/7575/backup/{id}/pack/4294967296"),
         format!("orders/7575/backup/{id}/other/0"),
-        format!("orders/7575/tombstone/{id}"),
+        format!("orders/7575/tombstone/{id}.undone"),
+        format!("orders/7575/tombstone/{id}.done."),
+        format!("orders/7575/tombstone/{id}.done.a/b"),
+        format!("orders/7575/hold/{id}.revoked"),
+        format!("orders/7575/event/{id}"),
+        format!("orders/7575/event/2024/02/28/{id}"),
+        "orders/policy/0".to_owned(),
         "orders/7575/wal/0000000100000A2B000000FF".to_owned(),
         "orders/7575/wal/00000001/0000000A.history".to_owned(),
         "orders/7575/wal/00000002/0000000100000A2B/0000000100000A2B000000FF".to_owned(),
@@ -153,7 +178,25 @@ fn any_named() -> impl Strategy<Value = Named> {
             file: PartedFile::Partial(segment),
             part
         }),
+        (any_place(), 1..=u32::MAX)
+            .prop_map(|(place, number)| Named::Policy { cluster: place.cluster, number }),
+        (any_place(), any_record(), "[a-z][a-z0-9.-]{0,20}", 0..6u8).prop_map(
+            |(place, id, region, which)| {
+                match which {
+                    0 => Named::Tombstone { place, id },
+                    1 => Named::TombstoneRevoked { place, id },
+                    2 => Named::TombstoneDone { place, id, region: RegionLabel::new(&region).unwrap() },
+                    3 => Named::Hold { place, id },
+                    4 => Named::HoldReleased { place, id },
+                    _ => Named::Event { place, id },
+                }
+            }
+        ),
     ]
+}
+
+fn any_record() -> impl Strategy<Value = RecordId> {
+    any_backup().prop_map(|id| id.to_string().parse().unwrap())
 }
 
 proptest! {

@@ -131,7 +131,7 @@ fn newer_versions_features_and_kinds_are_told_from_damage() {
     assert_eq!(with(9, 2), Fault::Head(HeadError::NewerVersion { found: 2 }));
     assert_eq!(with(10, 1), Fault::Head(HeadError::Reserved));
     assert_eq!(with(13, 1), Fault::Head(HeadError::UnknownFeatures { bits: 256 }));
-    assert_eq!(with(8, 7), Fault::Head(HeadError::UnknownKind { found: 7 }));
+    assert_eq!(with(8, 99), Fault::Head(HeadError::UnknownKind { found: 99 }));
     assert!(matches!(with(28, 0x20), Fault::Head(HeadError::Length { what: "body", .. })));
     assert!(matches!(with(23, 0x20), Fault::Head(HeadError::Length { what: "front section", .. })));
     // A newer version may lay out its head otherwise: what we take for the sum is none then.

@@ -54,6 +54,56 @@ fn cluster_and_right_are_checked() {
 }
 
 #[test]
+fn what_decides_about_deleting_needs_the_right_to_prune() {
+    let mut world = World::encrypted();
+    let (repository, writer) = (*world.sealer.repository(), world.writer.id());
+    let id = "20240229T123456Z-00ff00ff00ff00ff".parse().unwrap();
+    let record = serde_json::json!({ "any": "record" });
+    let deciding = [
+        Named::Policy { cluster: place().cluster, number: 1 },
+        Named::Tombstone { place: place(), id },
+        Named::TombstoneRevoked { place: place(), id },
+        Named::TombstoneDone {
+            place: place(),
+            id,
+            region: crate::layout::RegionLabel::new("north").unwrap(),
+        },
+        Named::Hold { place: place(), id },
+        Named::HoldReleased { place: place(), id },
+    ];
+    let opens = |world: &World, named: &Named| {
+        let name = named.to_name();
+        let text = sign_as_writer(&record, &repository, &name, &world.writer).unwrap();
+        world.trust.open_writers::<serde_json::Value>(&name, &text, None).map_err(|error| error.fault)
+    };
+    let mut certificate = world.certificate();
+    for (rights, may) in [
+        (vec![Right::Write, Right::Observe], false),
+        (vec![Right::Unknown], false),
+        (vec![Right::Prune], true),
+    ] {
+        certificate.rights = rights;
+        world.certify(&certificate);
+        for named in &deciding {
+            let wanted = if may {
+                Ok(record.clone())
+            } else {
+                Err(Fault::Trust(TrustError::MissingRight { writer, right: Right::Prune }))
+            };
+            assert_eq!(opens(&world, named), wanted, "{named:?}");
+        }
+    }
+    // Who prunes writes no backups, and anybody may say what happened.
+    let backup = "20240229T123456Z-00ff00ff00ff00ff".parse().unwrap();
+    assert!(opens(&world, &Named::Intent { place: place(), backup, number: 1 }).is_err());
+    for right in [Right::Write, Right::Prune, Right::Observe] {
+        certificate.rights = vec![right];
+        world.certify(&certificate);
+        assert!(opens(&world, &Named::Event { place: place(), id }).is_ok());
+    }
+}
+
+#[test]
 fn only_the_owner_names_writers() {
     let mut world = World::encrypted();
     let repository = *world.sealer.repository();

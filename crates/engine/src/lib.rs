@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod postgres_setup;
 pub mod repository;
 pub mod restore;
+pub mod retention;
 pub mod source;
 pub mod status;
 pub mod target;

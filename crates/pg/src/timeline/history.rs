@@ -229,6 +229,18 @@ impl History {
         }
     }
 
+    /// Whether the WAL of a backup, given by its two ends with their timelines, is a part of this history.
+    pub fn carries(&self, start: (Timeline, Lsn), stop: (Timeline, Lsn)) -> bool {
+        let ((began, start), (ended, stop)) = (start, stop);
+        if began == ended {
+            return self.covers(began, start, stop).is_ok();
+        }
+        // From a standby that followed a promotion: both ends must lie on the way.
+        let begin = self.span(ended).map(|span| span.begin.max(start));
+        self.covers(began, start, start).is_ok()
+            && begin.is_some_and(|begin| self.covers(ended, begin, stop).is_ok())
+    }
+
     /// The timeline to which the byte at `lsn` belongs.
     pub fn timeline_at(&self, lsn: Lsn) -> Timeline {
         self.newest_that(|span| span.begin <= lsn)

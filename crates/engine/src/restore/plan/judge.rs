@@ -87,13 +87,7 @@ fn ways<'a>(input: &PlanInput<'a>, history: &'a History) -> Vec<Way<'a>> {
 
 /// Whether the backup's own WAL is a part of the history.
 pub(super) fn belongs(history: &History, backup: &BackupFacts) -> bool {
-    if backup.timeline == backup.stop_timeline {
-        return history.covers(backup.timeline, backup.start, backup.stop).is_ok();
-    }
-    // From a standby that followed a promotion: both ends must lie on the way.
-    let begin = history.span(backup.stop_timeline).map(|span| span.begin.max(backup.start));
-    history.covers(backup.timeline, backup.start, backup.start).is_ok()
-        && begin.is_some_and(|begin| history.covers(backup.stop_timeline, begin, backup.stop).is_ok())
+    history.carries((backup.timeline, backup.start), (backup.stop_timeline, backup.stop))
 }
 
 fn miss(input: &PlanInput<'_>, way: &Way<'_>) -> Option<Miss> {

@@ -21,6 +21,9 @@ pub struct PolicyRecord {
     pub number: u32,
     /// The rules, as the settings had them.
     pub rules: serde_json::Map<String, serde_json::Value>,
+    /// Holds that were in force: should one of them become unreadable, it is known to be no forgery.
+    #[serde(default)]
+    pub holds: Vec<RecordId>,
     /// Its writer's time; the store's decides.
     pub written: Time,
     /// Which host.
@@ -82,7 +85,7 @@ impl Condemned {
     }
 
     /// Whether it names this object (of the same place).
-    pub fn names(&self, named: &Named, size: WalSegmentSize) -> bool {
+    pub fn names(&self, named: &Named, size: Option<WalSegmentSize>) -> bool {
         match named {
             Named::Manifest { backup, .. } => self.manifests.contains(backup),
             Named::Pack { backup, number, .. } => holds(&self.packs, *backup, *number),
@@ -94,9 +97,9 @@ impl Condemned {
         }
     }
 
-    fn names_wal(&self, file: WalFileName, size: WalSegmentSize) -> bool {
+    fn names_wal(&self, file: WalFileName, size: Option<WalSegmentSize>) -> bool {
         let Some(segment) = file.segment() else { return self.histories.contains(&file.timeline()) };
-        let Ok(number) = segment.number(size) else { return false };
+        let Some(number) = size.and_then(|size| segment.number(size).ok()) else { return false };
         let of = |range: &WalOf| {
             range.timeline == segment.timeline() && range.first <= number && number <= range.last
         };
@@ -140,8 +143,8 @@ pub struct Tombstone {
     pub regions: Vec<String>,
     /// For how long nothing is deleted, in seconds, by each region's own clock.
     pub grace: u64,
-    /// The segments' size, by which `condemned` counts WAL.
-    pub segment_size: WalSegmentSize,
+    /// The segments' size, by which `condemned` counts WAL; none where it names none.
+    pub segment_size: Option<WalSegmentSize>,
     /// What.
     pub condemned: Condemned,
     /// Its writer's time.
@@ -248,7 +251,7 @@ mod tests {
             system: "7575".parse().unwrap(),
             regions: vec!["north".to_owned()],
             grace: 86_400,
-            segment_size: WalSegmentSize::new(16 << 20).unwrap(),
+            segment_size: Some(WalSegmentSize::new(16 << 20).unwrap()),
             condemned,
             written: Time::from_micros(0).unwrap(),
             host: "db1".to_owned(),

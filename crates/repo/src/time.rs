@@ -25,6 +25,9 @@ pub struct TimeError {
 pub struct Time(u64);
 
 impl Time {
+    /// The beginning of 1970.
+    pub const EPOCH: Self = Self(0);
+
     /// A moment from microseconds since 1970; none outside the years 1970 to 9999.
     pub fn from_micros(micros: i64) -> Option<Self> {
         u64::try_from(micros).ok().filter(|micros| micros / MICROS < SECONDS_END).map(Self)

@@ -3,11 +3,12 @@
 //! The road through the crate: [`Regions`] fans one buffer out and chooses who is read; each [`Region`] adds to a driver
 //! of the `object_store` trait what it lacks ([`Put`]: the rule for unknown outcomes; health, retries, limits, a meter);
 //! [`DurableLocal`] is the driver for directories. [`durable`] writes local files, [`world`] is clock and randomness.
-//! [`contract`], [`faulty`] and [`schedule`] are for tests, here and in the crates above.
+//! [`clocked`], [`contract`], [`faulty`] and [`schedule`] are for tests, here and in the crates above.
 //!
 //! Promises: nothing is ever overwritten; "no such object" is always a positive answer. Does not do: building names,
 //! looking into bytes.
 
+pub mod clocked;
 pub mod contract;
 pub mod durable;
 mod error;

@@ -10,6 +10,7 @@ pub mod plan_file;
 pub mod push;
 mod read;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use place::adopted;
+pub(crate) use read::small;

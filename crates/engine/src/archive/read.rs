@@ -111,7 +111,7 @@ enum Refusal {
 ///
 /// # Errors
 /// Missing, damaged or out of reach in every region.
-pub(super) async fn small(repository: &Repository, name: &ObjectName) -> Result<Vec<u8>> {
+pub(crate) async fn small(repository: &Repository, name: &ObjectName) -> Result<Vec<u8>> {
     let opened = open(repository, name, &|_| Ok(())).await.map_err(|error| not_served(&error))?;
     match opened.wal.content {
         WalContent::Bytes(bytes) => Ok(bytes),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use seawall_pg::control::{CONTROL_FILE_PATH, encode::encode};
 use seawall_pg::{
@@ -17,6 +18,7 @@ use seawall_repo::records::{
 use seawall_repo::seal::Cipher;
 use seawall_repo::signed::sign_as_owner;
 use seawall_repo::wrapped::{ClusterKeys, WrapFor};
+use seawall_store::clocked::ClockedStore;
 use seawall_store::faulty::FaultyStore;
 use seawall_store::world::{ManualClock, SystemRandom};
 use seawall_store::{Limits, Region, RegionConfig, RegionName, Regions, Role, World};
@@ -33,7 +35,8 @@ pub(crate) struct Bench {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) world: World,
     pub(crate) stores: Vec<FaultyStore>,
-    memories: Vec<Arc<dyn seawall_store::ObjectStore>>,
+    /// What lies beneath, with times of this world, each of which can be put out of reach.
+    pub(crate) memories: Vec<ClockedStore>,
     pub(crate) size: WalSegmentSize,
     pub(crate) acknowledge: Acknowledge,
 }
@@ -46,9 +49,9 @@ impl Bench {
 
     pub(crate) async fn with(regions: usize, mebibytes: u32) -> Self {
         let world = World { clock: Arc::new(ManualClock::default()), random: Arc::new(SystemRandom) };
-        let memories: Vec<Arc<dyn seawall_store::ObjectStore>> =
-            (0..regions).map(|_| Arc::new(object_store::memory::InMemory::new()) as Arc<_>).collect();
-        let stores = memories.iter().map(|store| FaultyStore::new(Arc::clone(store), &world)).collect();
+        let memory = || ClockedStore::new(Arc::new(object_store::memory::InMemory::new()), &world);
+        let memories: Vec<ClockedStore> = (0..regions).map(|_| memory()).collect();
+        let stores = memories.iter().map(|store| FaultyStore::new(Arc::new(store.clone()), &world)).collect();
         let folder = tempfile::tempdir().unwrap();
         let size = WalSegmentSize::new(mebibytes << 20).unwrap();
         let bench = Self { folder, world, stores, memories, size, acknowledge: Acknowledge::All };
@@ -57,7 +60,7 @@ impl Bench {
         bench
     }
 
-    /// Founds a repository with one cluster, two writers and the adoption of [`SYSTEM`].
+    /// Founds a repository with one cluster, two writers, a pruner and the adoption of [`SYSTEM`].
     async fn found(&self) {
         let identity = Identities::generate();
         self.secret("identity", &identity.print());
@@ -76,13 +79,13 @@ impl Bench {
             wrapped: keys.wrap(&[WrapFor::Recipients(&recipients)]).unwrap(),
         };
         self.put(&id, &owner, Named::Key { cluster: cluster.clone(), generation, change }, &record).await;
-        for label in ["db1", "db2"] {
+        for (label, right) in [("db1", Right::Write), ("db2", Right::Write), ("pruner", Right::Prune)] {
             let writer = WriterKey::generate(&mut entropy);
             let certificate = WriterCertificate {
                 writer: writer.id(),
                 public: writer.public(),
                 cluster: ClusterScope::One(cluster.clone()),
-                rights: vec![Right::Write],
+                rights: vec![right],
                 label: label.to_owned(),
                 created: now,
             };
@@ -141,8 +144,37 @@ impl Bench {
 
     /// New fault counters over the same objects.
     pub(crate) fn fresh_faults(&mut self) {
-        self.stores =
-            self.memories.iter().map(|store| FaultyStore::new(Arc::clone(store), &self.world)).collect();
+        self.stores = self
+            .memories
+            .iter()
+            .map(|store| FaultyStore::new(Arc::new(store.clone()), &self.world))
+            .collect();
+    }
+
+    /// The repository as a host sees it through stores that `wrap` changes, with all the time in the world.
+    pub(crate) async fn open_over(
+        &self,
+        host: &str,
+        wrap: impl Fn(Arc<dyn seawall_store::ObjectStore>) -> Arc<dyn seawall_store::ObjectStore>,
+    ) -> crate::Result<Repository> {
+        let patient = Duration::from_secs(1_000_000_000);
+        let limits =
+            Limits { attempts_max: 1, stall: patient, down_after_failures: 1_000_000, ..Limits::default() };
+        let names = ["north", "south", "west"];
+        let regions = self.memories.iter().zip(names).map(|(store, name)| {
+            let name = RegionName::new(name).unwrap();
+            let config = RegionConfig {
+                url: format!("memory:///{name}"),
+                name,
+                role: Role::Copy,
+                limits: limits.clone(),
+            };
+            Region::with_store(config, wrap(Arc::new(store.clone())), &self.world)
+        });
+        let regions = Regions::new(regions.collect(), &self.world).unwrap();
+        let secrets = Secrets::Host(self.key_file(host));
+        Repository::open_in(regions, &self.settings(), &"orders".parse().unwrap(), &secrets, &self.world)
+            .await
     }
 
     fn settings(&self) -> RepositorySettings {

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod collect;
+mod condemned;
 mod intent;
 mod jobs;
 mod packer;
@@ -16,6 +17,8 @@ mod preview;
 mod record;
 mod report;
 mod run;
+#[cfg(test)]
+pub(crate) mod testing;
 mod upload;
 mod wal_wait;
 mod worker;

@@ -119,6 +119,17 @@ pub(super) fn packs_to_empty(
         .collect()
 }
 
+/// Packs older than a ceiling, whatever they hold.
+pub(super) fn packs_too_old(
+    rows: &[PackRow],
+    now_seconds: u64,
+    age_max: Option<Duration>,
+) -> impl Iterator<Item = PackId> + '_ {
+    let oldest = age_max.map(|age_max| now_seconds.saturating_sub(age_max.as_secs()));
+    let packs = rows.iter().map(|row| row.pack);
+    packs.filter(move |pack| oldest.is_some_and(|oldest| pack.backup.seconds() < oldest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,11 +15,13 @@ use seawall_repo::records::Adoption;
 use seawall_store::{RegionSet, durable};
 
 use super::adopt;
+use super::condemned::{after_intent, can_be_parent, names_pack};
 use super::intent::Word;
 use super::plan::{ChosenWay, WayInput, choose_way};
 use super::run::BackupOptions;
 use crate::error::{Error, Result};
 use crate::monitor::{Finding, Monitor};
+use crate::prune::{Standing, standing};
 use crate::repository::Repository;
 use crate::source::{Facts, ReadControl, read_control};
 
@@ -85,8 +87,12 @@ pub(super) async fn prepare(
     let everywhere = |regions: &[seawall_store::RegionName]| {
         set.attached().iter().all(|region| regions.contains(region.name()))
     };
-    let candidates: Vec<ManifestHeader> =
-        here.iter().filter(|entry| everywhere(&entry.regions)).map(|entry| entry.header.clone()).collect();
+    let condemned = standing(repository, &place).await?;
+    let candidates: Vec<ManifestHeader> = here
+        .iter()
+        .filter(|entry| everywhere(&entry.regions) && can_be_parent(&condemned, &place, &entry.header))
+        .map(|entry| entry.header.clone())
+        .collect();
     if let Some(wanted) = options.parent.filter(|wanted| !here.iter().any(|entry| entry.id == *wanted)) {
         let what = format!("there is no backup {wanted} of this server");
         return Err(Error::usage("backup.parent-unfit", what).hint("`seawall list` shows what there is"));
@@ -104,7 +110,8 @@ pub(super) async fn prepare(
         Error::usage("backup.parent-unfit", why).hint("leave --parent away to let seawall choose")
     })?;
     if way.way == Way::Full && !options.full && candidates.is_empty() && !here.is_empty() {
-        "earlier backups are not in every region of this one".clone_into(&mut way.reason);
+        "earlier backups are not in every region of this one, or about to be deleted"
+            .clone_into(&mut way.reason);
     }
     let parent = load_parent(repository, &place, &mut way, options, monitor).await?;
     let fulls = here.iter().filter(|entry| entry.header.way == Way::Full).map(|entry| entry.id).collect();
@@ -190,13 +197,23 @@ pub(crate) fn local_history(data_directory: &Path, timeline: Timeline) -> Result
     Ok(History::from_file(&file))
 }
 
+/// What a backup may use, once it has said so.
+pub(super) struct Announced {
+    pub(super) word: Word,
+    /// Orphans that are taken over.
+    pub(super) adopted: adopt::Adopted,
+    /// What is condemned, and so not used.
+    pub(super) condemned: Standing,
+}
+
 /// The backup's word, with the orphans it may take over. Given before anything is looked into.
 pub(super) async fn give_word(
     repository: &Repository,
     set: &RegionSet,
     prepared: &Prepared,
     backup: BackupId,
-) -> Result<(Word, adopt::Adopted)> {
+    monitor: &dyn Monitor,
+) -> Result<Announced> {
     let orphans = adopt::find_orphans(repository, set, &prepared.place, &prepared.committed).await?;
     let mut word = Word {
         place: prepared.place.clone(),
@@ -207,8 +224,11 @@ pub(super) async fn give_word(
         number: 0,
     };
     word.give(repository, set).await?;
-    let adopted = adopt::adopt(repository, &prepared.place, &orphans).await;
-    Ok((word, adopted))
+    let place = &prepared.place;
+    let condemned = after_intent(repository, place, prepared.parent.as_ref(), monitor).await?;
+    let free: Vec<_> = orphans.into_iter().filter(|pack| !names_pack(&condemned, place, *pack)).collect();
+    let adopted = adopt::adopt(repository, place, &free).await;
+    Ok(Announced { word, adopted, condemned })
 }
 
 /// What building on a backup may reference: it, and all it references itself.

@@ -3,7 +3,7 @@
 //! Commit point: the manifest, put to each region that holds everything it needs. Before it nothing that was put makes a
 //! backup exist; interrupted at any place, the next backup takes over what is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -13,26 +13,29 @@ use seawall_repo::compress::{Compression, Compressor};
 use seawall_repo::id::BackupId;
 use seawall_repo::keys::WriterKey;
 use seawall_repo::manifest::{self, Manifest, ManifestBody, ManifestHeader};
+use seawall_repo::pack::PackId;
 use seawall_repo::time::Time;
 use seawall_repo::usage::PackRow;
-use seawall_store::{Bandwidth, DetachReason, RegionSet};
+use seawall_store::{Bandwidth, RegionSet};
 
 use super::adopt::Adopted;
 use super::collect::{Collected, ParentBlocks};
+use super::condemned::before_manifest;
 use super::jobs::{Merged, SourceKind, SourcePath, of_walk};
 use super::packer::PackContext;
 use super::parent::ParentEntries;
 use super::pipeline::Pipeline;
-use super::plan::packs_to_empty;
-use super::prepare::{Prepared, give_word, prepare, refuse_unfit, since_parent};
+use super::plan::{packs_to_empty, packs_too_old};
+use super::prepare::{Announced, Prepared, give_word, prepare, refuse_unfit, since_parent};
 use super::record::server_record;
 use super::report::{BackupReport, LeftOut};
 use super::upload::{self, UploadSender, Uploaded};
 use super::wal_wait::{self, NeededWal};
 use super::worker::{PackAge, Shared};
-use super::{intent, now};
+use super::{condemned, intent, now};
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Recorded, Recorder};
+use crate::prune::Standing;
 use crate::repository::{Maps, Repository, WorldEntropy, put_everywhere, reason};
 use crate::source::external::find_external;
 use crate::source::{
@@ -59,6 +62,8 @@ pub struct BackupOptions {
     pub disk_rate: Option<Bandwidth>,
     /// Whether private keys outside the data directory belong to the backup.
     pub include_private_keys: bool,
+    /// Pages in packs older than this are stored anew, so that nothing stored grows older than `max_age`.
+    pub pack_age_max: Option<Duration>,
     /// How long to wait for the backup's WAL.
     pub wal_wait: Duration,
     /// A region this much slower than the first is let go.
@@ -91,7 +96,8 @@ pub async fn run(
 
     let started_at = now(repository.world())?;
     let backup = new_id(repository, started_at)?;
-    let (word, adopted) = give_word(repository, &set, &prepared, backup).await?;
+    let Announced { word, adopted, condemned } =
+        give_word(repository, &set, &prepared, backup, monitor.as_ref()).await?;
     let adopted_packs = adopted.packs().to_vec();
     monitor.phase("waiting for the server's checkpoint", None);
     let start = StartOptions {
@@ -101,8 +107,9 @@ pub async fn run(
     };
     let session = Started::start(connection, &start, repository.world()).await?;
     let stop = Arc::new(AtomicBool::new(false));
+    let word = Arc::new(futures::lock::Mutex::new(word));
     let renewal = tokio::spawn(intent::renew(
-        word,
+        Arc::clone(&word),
         repository.clone(),
         Arc::clone(&set),
         Arc::clone(&monitor),
@@ -119,6 +126,7 @@ pub async fn run(
         options,
         monitor: &monitor,
         backup,
+        condemned: &condemned,
     };
     let (collected, uploaded) = job.copy(&session, adopted, stop).await?;
     let control = read_control(data_directory, repository.world().clock.as_ref())?;
@@ -136,6 +144,7 @@ pub async fn run(
     let finished =
         Finished { collected, uploaded, adopted: adopted_packs, control: control.bytes, stopped, started_at };
     let manifest = job.manifest(&finished)?;
+    before_manifest(repository, &set, &prepared.place, &word, &manifest).await?;
     job.commit(&manifest).await?;
     repository.take_findings().iter().for_each(|finding| monitor.finding(finding));
     Ok(job.report(&manifest, finished, began, recorder.recorded()))
@@ -151,6 +160,7 @@ struct Job<'a> {
     options: &'a BackupOptions,
     monitor: &'a Arc<dyn Monitor>,
     backup: BackupId,
+    condemned: &'a Standing,
 }
 
 /// A backup whose files are stored and whose WAL has arrived.
@@ -240,12 +250,7 @@ impl Job<'_> {
                 maps: Arc::new(Maps::new(repository, &self.prepared.place)),
                 runtime: tokio::runtime::Handle::current(),
                 digest_key: repository.digest_key()?.clone(),
-                emptied: packs_to_empty(
-                    &rows,
-                    now_seconds,
-                    since_parent(parent, now_seconds),
-                    changed_before,
-                ),
+                emptied: self.emptied(&rows, since_parent(parent, now_seconds), changed_before),
                 pack_age: PackAge { now_seconds, fulls: self.prepared.fulls.clone() },
                 adopted,
                 monitor: Arc::clone(self.monitor),
@@ -266,6 +271,16 @@ impl Job<'_> {
             compression: compression(repository),
             cancelled: stop,
         })
+    }
+
+    /// Packs that this backup leaves: by the plan of compaction, by their age, and because they are condemned.
+    fn emptied(&self, rows: &[PackRow], since_parent: Duration, changed_before: u64) -> HashSet<PackId> {
+        let now_seconds = self.backup.seconds();
+        let mut emptied = packs_to_empty(rows, now_seconds, since_parent, changed_before);
+        emptied.extend(packs_too_old(rows, now_seconds, self.options.pack_age_max));
+        let packs = rows.iter().map(|row| row.pack);
+        emptied.extend(condemned::packs(self.condemned, &self.prepared.place, packs));
+        emptied
     }
 
     fn parent_entries(&self, pipeline: &Pipeline) -> Option<ParentEntries> {
@@ -405,7 +420,7 @@ impl Job<'_> {
             regions: self.set.attached().iter().map(|region| region.name().clone()).collect(),
             left_out: detached
                 .iter()
-                .map(|gone| LeftOut { region: gone.region.clone(), reason: words(&gone.reason) })
+                .map(|gone| LeftOut { region: gone.region.clone(), reason: reason(&gone.reason) })
                 .collect(),
             start: header.start,
             stop: header.stop,
@@ -457,10 +472,6 @@ fn total_bytes(data_directory: &Path, version: seawall_pg::Version) -> Result<u6
         }
     }
     Ok(total)
-}
-
-fn words(detached: &DetachReason) -> String {
-    reason(detached)
 }
 
 fn block_row(row: &super::collect::BlockRow) -> manifest::BlockRow {

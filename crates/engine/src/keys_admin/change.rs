@@ -45,8 +45,21 @@ pub struct WriterAdded {
     pub writer: WriterId,
     /// What it is called.
     pub label: String,
+    /// What it may do.
+    pub rights: Vec<Right>,
     /// The key file; to be carried to its host.
     pub key_file: PathBuf,
+}
+
+/// A writer to be added.
+#[derive(Debug, Clone, Copy)]
+pub struct NewWriter<'a> {
+    /// What to call it.
+    pub label: &'a str,
+    /// What it may do.
+    pub rights: &'a [Right],
+    /// The key file to write.
+    pub output: &'a Path,
 }
 
 /// A writer was revoked.
@@ -181,7 +194,8 @@ fn no_keys(of: &KeysOf, cipher: Cipher) -> Error {
 ///
 /// # Errors
 /// The file is that of something else; the owner's key or the cluster's keys cannot be opened; a region is away.
-pub async fn add_writer(of: &KeysOf, label: &str, output: &Path, world: &World) -> Result<WriterAdded> {
+pub async fn add_writer(of: &KeysOf, new: &NewWriter<'_>, world: &World) -> Result<WriterAdded> {
+    let NewWriter { label, rights, output } = *new;
     let owner = Owner::open(of, world).await?;
     let host = match output.exists() {
         // An earlier run wrote it and was interrupted before every region had the certificate.
@@ -195,7 +209,7 @@ pub async fn add_writer(of: &KeysOf, label: &str, output: &Path, world: &World) 
     let named = Named::Writer(host.writer.id());
     let bytes = match existing(&owner.regions, &named.to_name()).await? {
         Some(bytes) => bytes,
-        None => owner.signed(&named, &certificate(&host, label, world)?)?.1,
+        None => owner.signed(&named, &certificate(&host, label, rights, world)?)?.1,
     };
     put(&owner.regions, &named.to_name(), &bytes).await?;
     let settings = of.settings.clone();
@@ -203,8 +217,11 @@ pub async fn add_writer(of: &KeysOf, label: &str, output: &Path, world: &World) 
     let opened =
         Repository::open(&settings, &of.cluster, &Secrets::Host(output.to_owned()), None, world).await?;
     let known = opened.trust().certificates().find(|one| one.writer == host.writer.id());
-    let label = known.map_or_else(|| label.to_owned(), |certificate| certificate.label.clone());
-    Ok(WriterAdded { writer: host.writer.id(), label, key_file: output.to_owned() })
+    let (label, rights) = known.map_or_else(
+        || (label.to_owned(), rights.to_vec()),
+        |certificate| (certificate.label.clone(), certificate.rights.clone()),
+    );
+    Ok(WriterAdded { writer: host.writer.id(), label, rights, key_file: output.to_owned() })
 }
 
 fn begun(host: HostKeys, owner: &Owner, of: &KeysOf, output: &Path) -> Result<HostKeys> {
@@ -239,12 +256,12 @@ async fn new_host(owner: &Owner, of: &KeysOf, world: &World) -> Result<HostKeys>
     })
 }
 
-fn certificate(host: &HostKeys, label: &str, world: &World) -> Result<WriterCertificate> {
+fn certificate(host: &HostKeys, label: &str, rights: &[Right], world: &World) -> Result<WriterCertificate> {
     Ok(WriterCertificate {
         writer: host.writer.id(),
         public: host.writer.public(),
         cluster: ClusterScope::One(host.cluster.clone()),
-        rights: vec![Right::Write],
+        rights: rights.to_vec(),
         label: label.to_owned(),
         created: now(world)?,
     })

@@ -12,7 +12,11 @@ use std::path::PathBuf;
 
 use seawall_repo::id::ClusterName;
 
-pub use change::{RecipientAdded, WriterAdded, WriterRevoked, add_recipient, add_writer, revoke_writer};
+pub use seawall_repo::records::Right;
+
+pub use change::{
+    NewWriter, RecipientAdded, WriterAdded, WriterRevoked, add_recipient, add_writer, revoke_writer,
+};
 pub(crate) use show::show_opened;
 pub use show::{GenerationShown, KeysReport, OwnerKeyShown, RevokedShown, WriterShown, show};
 

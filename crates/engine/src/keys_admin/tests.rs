@@ -156,12 +156,16 @@ async fn a_wrong_identity_is_named_with_who_could() {
     assert_eq!((shown.writers.len(), shown.writers[0].label.as_str()), (1, "db1"));
 }
 
+fn host<'a>(label: &'a str, output: &'a std::path::Path) -> NewWriter<'a> {
+    NewWriter { label, rights: &[Right::Write], output }
+}
+
 #[tokio::test]
 async fn a_second_host_writes_and_after_its_revocation_only_what_it_wrote_before_counts() {
     let bench = Bench::new().await;
     let file = bench.folder.path().join("db2.key");
-    let added = add_writer(&bench.of(&["first"]), "db2", &file, &bench.world).await.unwrap();
-    let again = add_writer(&bench.of(&["first"]), "other", &file, &bench.world).await.unwrap();
+    let added = add_writer(&bench.of(&["first"]), &host("db2", &file), &bench.world).await.unwrap();
+    let again = add_writer(&bench.of(&["first"]), &host("other", &file), &bench.world).await.unwrap();
     assert_eq!((again.writer, again.label.as_str()), (added.writer, "db2"));
     assert!(!bench.open(Secrets::Host(file.clone())).await.unwrap().opens_content());
     bench.store_as(file.clone(), "11").await;
@@ -185,6 +189,6 @@ async fn a_file_that_belongs_to_something_else_is_not_replaced() {
     let (bench, other) = (Bench::new().await, Bench::new().await);
     let file = other.folder.path().join("orders.key");
     let before = std::fs::read(&file).unwrap();
-    let error = add_writer(&bench.of(&["first"]), "db2", &file, &bench.world).await.unwrap_err();
+    let error = add_writer(&bench.of(&["first"]), &host("db2", &file), &bench.world).await.unwrap_err();
     assert_eq!((error.id(), std::fs::read(&file).unwrap()), ("keys.file-of-another", before));
 }

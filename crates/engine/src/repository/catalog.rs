@@ -10,7 +10,8 @@ use seawall_repo::id::{BackupId, SystemId};
 use seawall_repo::layout::{Named, ObjectName, Place, prefix};
 use seawall_repo::manifest::{Manifest, ManifestError, ManifestHeader};
 use seawall_repo::records::Adoption;
-use seawall_store::{Listed, RegionName};
+use seawall_repo::time::Time;
+use seawall_store::{Held, Listed, RegionName};
 
 use super::handle::Repository;
 use super::open::list_names;
@@ -28,6 +29,9 @@ pub struct BackupEntry {
     pub header: ManifestHeader,
     /// Regions that show it.
     pub regions: Vec<RegionName>,
+    /// When its manifest was stored, by the store's clock, in the region that had it first: the only time of a backup that its
+    /// writer cannot choose.
+    pub stored: Time,
 }
 
 /// All backups of a cluster.
@@ -39,7 +43,12 @@ pub struct Catalog {
     pub unreached: Vec<(RegionName, String)>,
     /// Manifests that were not believed.
     pub refused: Vec<Finding>,
+    /// The backups of those manifests.
+    pub unbelieved: Vec<(Place, BackupId)>,
 }
+
+/// Heads of manifests that are read at the same time.
+const HEADS_AT_ONCE: usize = 16;
 
 impl Repository {
     /// System identifiers that belong to the cluster, in the order of their adoption.
@@ -74,13 +83,13 @@ impl Repository {
     }
 
     async fn add_system(&self, place: &Place, catalog: &mut Catalog) -> Result<()> {
-        let mut shown: BTreeMap<ObjectName, Vec<RegionName>> = BTreeMap::new();
+        let mut shown: BTreeMap<ObjectName, Vec<Held>> = BTreeMap::new();
         let mut listed = self.regions().list_all(&place.manifests());
         while let Some(entry) = listed.next().await {
             match entry {
                 Listed::Object { name, held, .. } => {
                     if let Some(name) = ObjectName::parse(&name) {
-                        shown.insert(name, held.into_iter().map(|at| at.region).collect());
+                        shown.insert(name, held);
                     }
                 }
                 Listed::Broken { region, error } => {
@@ -90,13 +99,26 @@ impl Repository {
                 }
             }
         }
+        drop(listed);
         if catalog.unreached.len() == self.regions().len() {
             return Err(unlistable(&catalog.unreached));
         }
         let from = catalog.backups.len();
-        for (name, regions) in shown {
-            self.add_manifest(place, &name, regions, catalog).await?;
+        let mut reading = futures::stream::iter(shown)
+            .map(|(name, held)| async move { (self.manifest_entry(place, &name, &held).await, name) })
+            .buffered(HEADS_AT_ONCE)
+            .boxed();
+        while let Some((entry, name)) = reading.next().await {
+            match (entry, name.named()) {
+                (Ok(entry), _) => catalog.backups.extend(entry),
+                (Err(error), Named::Manifest { backup, .. }) if error.kind() != crate::Kind::Unavailable => {
+                    catalog.unbelieved.push((place.clone(), *backup));
+                    catalog.refused.push(refused_manifest(&name, &error.to_string()));
+                }
+                (Err(error), _) => return Err(error),
+            }
         }
+        drop(reading);
         if let Some(added) = catalog.backups.get_mut(from..) {
             added.sort_by_key(|entry| {
                 (entry.header.timeline, entry.header.start, entry.header.stop, entry.id.to_bytes())
@@ -105,24 +127,21 @@ impl Repository {
         Ok(())
     }
 
-    async fn add_manifest(
+    /// What a manifest's head says; none for an object that is no manifest.
+    async fn manifest_entry(
         &self,
         place: &Place,
         name: &ObjectName,
-        regions: Vec<RegionName>,
-        catalog: &mut Catalog,
-    ) -> Result<()> {
-        let Named::Manifest { backup, .. } = name.named() else { return Ok(()) };
-        let id = *backup;
-        match self.read_head(name).await {
-            Ok(head) => match ManifestHeader::open(&head.value) {
-                Ok(header) => catalog.backups.push(BackupEntry { place: place.clone(), id, header, regions }),
-                Err(error) => catalog.refused.push(refused_manifest(name, &error.to_string())),
-            },
-            Err(error) if error.kind() == crate::Kind::Unavailable => return Err(error),
-            Err(error) => catalog.refused.push(refused_manifest(name, &error.to_string())),
-        }
-        Ok(())
+        held: &[Held],
+    ) -> Result<Option<BackupEntry>> {
+        let Named::Manifest { backup: id, .. } = *name.named() else { return Ok(None) };
+        let head = self.read_head(name).await?;
+        let header = ManifestHeader::open(&head.value)
+            .map_err(|error| Error::data("repository.manifest-refused", error.to_string()))?;
+        let regions = held.iter().map(|at| at.region.clone()).collect();
+        let stored = held.iter().filter_map(|at| Time::from_micros(at.modified_unix_us)).min();
+        let stored = stored.unwrap_or(header.stopped);
+        Ok(Some(BackupEntry { place: place.clone(), id, header, regions, stored }))
     }
 
     /// The whole manifest of a backup.

@@ -346,6 +346,7 @@ fn options() -> BackupOptions {
         disk_rate: None,
         include_private_keys: false,
         wal_wait: Duration::from_secs(5),
+        pack_age_max: None,
         lag_max: Duration::from_secs(60),
     }
 }

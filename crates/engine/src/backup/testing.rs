@@ -1,0 +1,276 @@
+//! A backup without a server: the words, checks and the manifest of a real one around pages that nobody reads.
+//!
+//! For models of what happens between backups, prunes and everything else in one repository. Promises: intents, the choice of a
+//! parent, what is condemned, the last look and the manifest are the code that real backups run; packs and maps are names.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall_pg::{Lsn, Timeline, WalSegmentSize};
+use seawall_repo::compress::{Compression, Compressor};
+use seawall_repo::id::BackupId;
+use seawall_repo::layout::{Named, Place};
+use seawall_repo::manifest::{Manifest, ManifestBody, ManifestHeader, Way};
+use seawall_repo::pack::PackId;
+use seawall_repo::usage::PackRow;
+use seawall_store::RegionSet;
+use seawall_store::world::{Random as _, SeededRandom};
+
+use super::intent::Word;
+use super::{adopt, condemned, now};
+use crate::error::Result;
+use crate::monitor::Silent;
+use crate::repository::{Repository, WorldEntropy, put_bytes_everywhere, put_everywhere};
+
+/// Pages of the cluster, of which each lies in some pack.
+const PAGES: usize = 6;
+
+/// Numbers that follow from a seed.
+pub(crate) struct Dice(SeededRandom);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(SeededRandom::new(seed))
+    }
+
+    pub(crate) fn below(&self, end: u64) -> u64 {
+        self.0.next_u64().unwrap() % end.max(1)
+    }
+
+    pub(crate) fn one_in(&self, chances: u64) -> bool {
+        self.below(chances) == 0
+    }
+}
+
+/// The WAL that such a backup lies on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At {
+    pub(crate) timeline: Timeline,
+    pub(crate) start: Lsn,
+    pub(crate) stop: Lsn,
+    pub(crate) size: WalSegmentSize,
+}
+
+/// How far such a backup comes, and how long it takes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fate {
+    /// It ends without a word after so many steps.
+    pub(crate) dies_after: Option<u64>,
+    /// Hours that it works, its word renewed.
+    pub(crate) works: u64,
+    /// Hours that its process is stopped, in the middle.
+    pub(crate) frozen: u64,
+    /// Whether its pages are damaged.
+    pub(crate) damaged: bool,
+}
+
+struct Died;
+
+struct Steps(Option<u64>);
+
+impl Steps {
+    fn one(&mut self) -> std::result::Result<(), Died> {
+        match &mut self.0 {
+            Some(0) => Err(Died),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Takes one. None where it died on the way.
+pub(crate) async fn mini_backup(
+    repository: &Repository,
+    place: &Place,
+    at: At,
+    fate: Fate,
+    dice: &Dice,
+) -> Result<Option<BackupId>> {
+    let mut steps = Steps(fate.dies_after);
+    match mini(repository, place, at, fate, dice, &mut steps).await {
+        Ok(done) => done.map(Some),
+        Err(Died) => Ok(None),
+    }
+}
+
+async fn mini(
+    repository: &Repository,
+    place: &Place,
+    at: At,
+    fate: Fate,
+    dice: &Dice,
+    steps: &mut Steps,
+) -> std::result::Result<Result<BackupId>, Died> {
+    macro_rules! tried {
+        ($result:expr) => {
+            match $result {
+                Ok(value) => value,
+                Err(error) => return Ok(Err(error)),
+            }
+        };
+    }
+    let set = repository.regions().set();
+    let clock = Arc::clone(&repository.world().clock);
+    let started = tried!(now(repository.world()));
+    let backup = BackupId::new(started.seconds(), &mut WorldEntropy::new(repository.world())).unwrap();
+    let catalog = tried!(repository.catalog().await);
+    let before = tried!(crate::prune::standing(repository, place).await);
+    let everywhere = |entry: &&crate::repository::BackupEntry| {
+        set.attached().iter().all(|region| entry.regions.contains(region.name()))
+            && entry.place == *place
+            && condemned::can_be_parent(&before, place, &entry.header)
+    };
+    let fits = catalog.backups.iter().filter(everywhere);
+    let parent = fits.max_by_key(|entry| (entry.header.start, entry.header.stop)).filter(|_| !dice.one_in(6));
+    let parent = match parent {
+        Some(entry) => Some(tried!(repository.manifest(place, entry.id).await)),
+        None => None,
+    };
+    let committed: Vec<BackupId> = catalog.backups.iter().map(|entry| entry.id).collect();
+    let orphans = tried!(adopt::find_orphans(repository, &set, place, &committed).await);
+    let mut word = Word {
+        place: place.clone(),
+        backup,
+        uses: parent
+            .iter()
+            .flat_map(|parent| std::iter::once(parent.header.backup).chain(parent.body.uses.iter().copied()))
+            .collect(),
+        adopts: orphans.clone(),
+        host: "model".to_owned(),
+        number: 0,
+    };
+    steps.one()?;
+    tried!(word.give(repository, &set).await);
+    let standing = tried!(condemned::after_intent(repository, place, parent.as_ref(), &Silent).await);
+    let mut packs = pages_of(parent.as_ref());
+    let left = condemned::packs(&standing, place, packs.iter().flatten().copied());
+    let mut next = 0;
+    for page in &mut packs {
+        let gone = page.is_none_or(|pack| left.contains(&pack));
+        if !gone && !dice.one_in(3) {
+            continue;
+        }
+        let free = orphans.iter().filter(|pack| !condemned::names_pack(&standing, place, **pack));
+        let adopted: Vec<&PackId> = free.collect();
+        *page = Some(match adopted.get(usize::try_from(dice.below(adopted.len() as u64 * 2)).unwrap()) {
+            Some(pack) => **pack,
+            None => {
+                let pack = PackId { backup, number: next };
+                steps.one()?;
+                tried!(put_name(&set, Named::Pack { place: place.clone(), backup, number: next }).await);
+                next += 1;
+                pack
+            }
+        });
+    }
+    for _ in 0..fate.works {
+        clock.sleep(Duration::from_secs(3600)).await;
+        steps.one()?;
+        tried!(word.give(repository, &set).await);
+    }
+    clock.sleep(Duration::from_secs(3600 * fate.frozen)).await;
+    steps.one()?;
+    tried!(put_name(&set, Named::Map { place: place.clone(), backup, number: 0 }).await);
+    let stopped = tried!(now(repository.world()));
+    let manifest = manifest(place, backup, parent.as_ref(), &packs, at, (started, stopped), fate.damaged);
+    steps.one()?;
+    let word = Arc::new(futures::lock::Mutex::new(word));
+    tried!(condemned::before_manifest(repository, &set, place, &word, &manifest).await);
+    steps.one()?;
+    let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
+    let mut entropy = WorldEntropy::new(repository.world());
+    let sealed = manifest
+        .seal(repository.sealer().unwrap(), repository.writer().unwrap(), &mut compressor, &mut entropy)
+        .unwrap();
+    tried!(put_everywhere(&set, sealed).await);
+    Ok(Ok(backup))
+}
+
+async fn put_name(set: &RegionSet, named: Named) -> Result<()> {
+    let name = named.to_name();
+    let bytes = name.to_string().into_bytes();
+    put_bytes_everywhere(set, &name, bytes).await
+}
+
+/// Where the pages of a backup lie.
+fn pages_of(parent: Option<&Manifest>) -> Vec<Option<PackId>> {
+    let mut pages: Vec<Option<PackId>> = Vec::new();
+    for row in parent.iter().flat_map(|parent| &parent.body.packs) {
+        pages.extend((0..row.pages_in_use).map(|_| Some(row.pack)));
+    }
+    pages.resize(PAGES, None);
+    pages
+}
+
+fn manifest(
+    place: &Place,
+    backup: BackupId,
+    parent: Option<&Manifest>,
+    pages: &[Option<PackId>],
+    at: At,
+    (started, stopped): (seawall_repo::time::Time, seawall_repo::time::Time),
+    damaged: bool,
+) -> Manifest {
+    let mut used: BTreeMap<([u8; 16], u32), (PackId, u64)> = BTreeMap::new();
+    for pack in pages.iter().flatten() {
+        used.entry((pack.backup.to_bytes(), pack.number)).or_insert((*pack, 0)).1 += 1;
+    }
+    let mut rows: Vec<PackRow> = used
+        .into_values()
+        .map(|(pack, pages)| PackRow {
+            pack,
+            pages_in_use: pages,
+            pages_stored: PAGES as u64,
+            stored_bytes: 60,
+        })
+        .collect();
+    rows.sort_by_key(|row| (row.pack.backup, row.pack.number));
+    let mut uses: Vec<BackupId> = rows.iter().map(|row| row.pack.backup).filter(|id| *id != backup).collect();
+    uses.extend(parent.map(|parent| parent.header.backup));
+    uses.sort_unstable();
+    uses.dedup();
+    let mut header = ManifestHeader {
+        backup,
+        cluster: place.cluster.clone(),
+        system: place.system,
+        postgresql: 17,
+        way: if parent.is_some() { Way::Scan } else { Way::Full },
+        parent: parent.map(|parent| parent.header.backup),
+        timeline: at.timeline,
+        start: at.start,
+        stop: at.stop,
+        stop_timeline: at.timeline,
+        started,
+        stopped,
+        segment_size: at.size,
+        bytes: 48 * 1024,
+        stored: 1,
+        packs: 1,
+        maps: 1,
+        uses: Vec::new(),
+        uses_more: false,
+        damaged_pages: u64::from(damaged),
+        from_standby: false,
+    };
+    header.set_uses(&uses);
+    let finding = seawall_repo::manifest::Finding {
+        path: seawall_repo::base64_field::Base64Bytes(b"base/1/1".to_vec()),
+        page: 0,
+        expected: 1,
+        found: 2,
+        reason: "model".to_owned(),
+    };
+    let body = ManifestBody {
+        uses,
+        packs: rows,
+        label: "model".to_owned(),
+        control: vec![1; 512],
+        findings: if damaged { vec![finding] } else { Vec::new() },
+        ..ManifestBody::default()
+    };
+    Manifest { header, body }
+}

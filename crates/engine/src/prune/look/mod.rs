@@ -1,0 +1,151 @@
+//! What a repository has that retention must know of: backups, packs and maps, WAL, running backups, and what was decided before.
+//!
+//! Promises: reads only; regions that could not be listed are named ([`Seen::broken`]) and nothing is concluded about them;
+//! what cannot be read where it could keep something keeps everything of its place.
+
+mod decisions;
+mod folders;
+mod intents;
+mod listing;
+mod wal;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seawall_pg::WalSegmentSize;
+use seawall_repo::condemned::PolicyRecord;
+use seawall_repo::id::BackupId;
+use seawall_repo::layout::{ObjectName, Place};
+use seawall_repo::time::Time;
+use seawall_store::RegionName;
+
+pub(crate) use decisions::HoldSeen;
+pub(super) use decisions::{TombstoneSeen, holds, policies, tombstones};
+pub(super) use folders::{Folder, Numbered};
+pub(super) use intents::{DEAD_AFTER, IntentsSeen};
+pub(super) use listing::Broken;
+pub(super) use wal::WalSeen;
+
+use crate::error::{Error, Result};
+use crate::monitor::Finding;
+use crate::repository::{BackupEntry, Repository};
+use crate::retention::Lineage;
+
+/// One system identifier of the cluster.
+#[derive(Debug)]
+pub(super) struct PlaceSeen {
+    pub(super) place: Place,
+    pub(super) lineage: Lineage,
+    /// In the order of positions.
+    pub(super) backups: Vec<BackupEntry>,
+    /// Backups whose manifests are there and not believed: what lies in their folders is left alone.
+    pub(super) unbelieved: BTreeSet<BackupId>,
+    pub(super) folders: BTreeMap<BackupId, Folder>,
+    pub(super) intents: IntentsSeen,
+    pub(super) wal: WalSeen,
+    pub(super) tombstones: Vec<TombstoneSeen>,
+    /// What is left of tombstones that are gone, and since when.
+    pub(super) strays: Vec<(ObjectName, Time)>,
+}
+
+/// All of a cluster.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// The time by which ages are told: of the region whose clock is earliest.
+    pub(super) now: Time,
+    /// Every region, in the order of the settings.
+    pub(super) regions: Vec<RegionName>,
+    pub(super) places: Vec<PlaceSeen>,
+    pub(super) holds: Vec<HoldSeen>,
+    pub(super) policies: Vec<(PolicyRecord, Time)>,
+    /// Regions that could not be asked for everything.
+    pub(super) broken: Broken,
+    /// Objects with names that this version does not know.
+    pub(super) strange: u64,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Looks at everything of the cluster. `now` is the time by which ages are told.
+pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
+    let regions: Vec<RegionName> = repository.regions().iter().map(|region| region.name().clone()).collect();
+    let (mut broken, mut findings, mut strange) = (Broken::new(), Vec::new(), 0);
+    // First what keeps, then what is there: whatever comes meanwhile was announced before (`backup::intent`).
+    let mut places: Vec<PlaceSeen> = Vec::new();
+    let mut holds = Vec::new();
+    let policies = decisions::policies(repository, &mut broken, &mut findings).await?;
+    let known = policies.last().map(|(policy, _)| policy.holds.clone()).unwrap_or_default();
+    let adoptions = repository.adoptions().await?;
+    let mut intents_of = BTreeMap::new();
+    for adoption in &adoptions {
+        let place = Place { cluster: repository.cluster().clone(), system: adoption.system };
+        let (seen, unknown) = intents::intents(repository, &place, now, &mut broken, &mut findings).await?;
+        strange += unknown;
+        intents_of.insert(place.system, seen);
+        let (held, unknown) =
+            decisions::holds(repository, &place, &known, &mut broken, &mut findings).await?;
+        strange += unknown;
+        holds.extend(held);
+    }
+    let catalog = repository.catalog().await?;
+    for (region, why) in &catalog.unreached {
+        broken.entry(region.clone()).or_insert_with(|| why.clone());
+    }
+    findings.extend(catalog.refused);
+    for adoption in adoptions {
+        let place = Place { cluster: repository.cluster().clone(), system: adoption.system };
+        let backups: Vec<BackupEntry> =
+            catalog.backups.iter().filter(|entry| entry.place == place).cloned().collect();
+        let size = segment_size(&backups);
+        let (folders, unknown) = folders::folders(repository, &place, &regions, &mut broken).await;
+        strange += unknown;
+        let (wal, unknown) = wal::wal(repository, &place, size, &mut broken).await?;
+        strange += unknown;
+        let stones = decisions::tombstones(repository, &place, &mut broken, &mut findings).await?;
+        strange += stones.strange;
+        let unbelieved =
+            catalog.unbelieved.iter().filter(|(of, _)| *of == place).map(|(_, id)| *id).collect();
+        places.push(PlaceSeen {
+            lineage: Lineage { system: adoption.system, after: adoption.after, adopted: adoption.adopted },
+            intents: intents_of.remove(&place.system).unwrap_or_default(),
+            place,
+            backups,
+            unbelieved,
+            folders,
+            wal,
+            tombstones: stones.seen,
+            strays: stones.strays,
+        });
+    }
+    if broken.len() == regions.len() {
+        let error = Error::unavailable("repository.region-unavailable", "no region can be listed");
+        return Err(broken
+            .iter()
+            .fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}"))));
+    }
+    findings.extend(repository.take_findings());
+    Ok(Seen { now, regions, places, holds, policies, broken, strange, findings })
+}
+
+/// The segments' size that all backups agree on; none where there is no backup to say it.
+fn segment_size(backups: &[BackupEntry]) -> std::result::Result<Option<WalSegmentSize>, String> {
+    let mut sizes = backups.iter().map(|entry| entry.header.segment_size);
+    let Some(first) = sizes.next() else { return Ok(None) };
+    match sizes.find(|size| *size != first) {
+        None => Ok(Some(first)),
+        Some(other) => {
+            Err(format!("backups speak of segments of {} and of {} bytes", first.bytes(), other.bytes()))
+        }
+    }
+}
+
+/// Whether a record is not believed because of who signed it, not because of its state.
+fn is_of_a_stranger(error: &Error) -> bool {
+    matches!(error.id(), "repository.writer-unknown" | "repository.writer-without-right")
+}
+
+fn not_believed(name: &ObjectName, why: &str) -> Finding {
+    Finding {
+        id: "prune.record-refused",
+        what: format!("{name} is not believed: {why}"),
+        hint: Some("find out who could write to the region".to_owned()),
+    }
+}

@@ -1,0 +1,180 @@
+//! Tombstones written, and what those that stand mean for a backup that begins or is about to commit.
+//!
+//! Promises: a tombstone fits into a signed text however much is condemned; a manifest's tombstone is never behind that of what the
+//! manifest lists.
+
+use seawall_pg::WalSegmentSize;
+use seawall_repo::condemned::{Condemned, NumberedOf, Tombstone};
+use seawall_repo::id::{BackupId, RecordId};
+use seawall_repo::layout::{Named, Place};
+use seawall_store::{RegionName, RegionSet};
+
+use super::look::{Broken, tombstones};
+use crate::backup::{host_name, now};
+use crate::error::Result;
+use crate::events::record_id;
+use crate::monitor::Finding;
+use crate::repository::Repository;
+use crate::retention::Span;
+
+/// Things named in one tombstone: each takes at most some hundred bytes of the mebibyte that a signed text may have.
+const NAMED_MAX: usize = 4_000;
+
+/// What a new tombstone says besides what it condemns.
+pub(super) struct NewStones<'a> {
+    pub(super) place: &'a Place,
+    pub(super) regions: Vec<RegionName>,
+    pub(super) grace: Span,
+    pub(super) size: Option<WalSegmentSize>,
+}
+
+impl NewStones<'_> {
+    /// Puts as many tombstones as it takes.
+    pub(super) async fn put(
+        &self,
+        repository: &Repository,
+        set: &RegionSet,
+        condemned: &Condemned,
+    ) -> Result<Vec<RecordId>> {
+        let mut ids = Vec::new();
+        for part in parts(condemned, NAMED_MAX) {
+            let id = record_id(repository)?;
+            let record = Tombstone {
+                tombstone: id,
+                cluster: self.place.cluster.clone(),
+                system: self.place.system,
+                regions: self.regions.iter().map(ToString::to_string).collect(),
+                grace: self.grace.as_seconds(),
+                segment_size: self.size,
+                condemned: part,
+                written: now(repository.world())?,
+                host: host_name(),
+            };
+            let name = Named::Tombstone { place: self.place.clone(), id }.into();
+            repository.put_record(set, &name, &record).await?;
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+}
+
+/// Cuts what is condemned into parts of at most `most` things; manifests come first.
+fn parts(condemned: &Condemned, most: usize) -> Vec<Condemned> {
+    let mut parts = Vec::new();
+    let mut part = Condemned::default();
+    let mut room = most;
+    let mut take = |room: &mut usize, part: &mut Condemned| {
+        if *room == 0 {
+            parts.push(std::mem::take(part));
+            *room = most;
+        }
+        *room -= 1;
+    };
+    for manifest in &condemned.manifests {
+        take(&mut room, &mut part);
+        part.manifests.push(*manifest);
+    }
+    for (all, is_pack) in [(&condemned.packs, true), (&condemned.maps, false)] {
+        for of in all {
+            for run in &of.numbers {
+                take(&mut room, &mut part);
+                let to = if is_pack { &mut part.packs } else { &mut part.maps };
+                match to.last_mut().filter(|last| last.backup == of.backup) {
+                    Some(last) => last.numbers.push(*run),
+                    None => to.push(NumberedOf { backup: of.backup, numbers: vec![*run] }),
+                }
+            }
+        }
+    }
+    for intent in &condemned.intents {
+        take(&mut room, &mut part);
+        part.intents.push(*intent);
+    }
+    for wal in &condemned.wal {
+        take(&mut room, &mut part);
+        part.wal.push(*wal);
+    }
+    for history in &condemned.histories {
+        take(&mut room, &mut part);
+        part.histories.push(*history);
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
+/// What the tombstones of a place that stand name.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    stones: Vec<Tombstone>,
+    /// Tombstones and their ends that are not believed.
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Standing {
+    /// Whether a tombstone that stands names an object.
+    pub(crate) fn names(&self, named: &Named) -> bool {
+        self.stones.iter().any(|stone| stone.names(named))
+    }
+
+    /// Whether any of a backup's maps is named.
+    pub(crate) fn names_maps_of(&self, backup: BackupId) -> bool {
+        self.stones.iter().any(|stone| stone.condemned.maps.iter().any(|of| of.backup == backup))
+    }
+}
+
+/// What stands under tombstones at a place.
+///
+/// # Errors
+/// A region cannot be listed or a tombstone is out of reach: who does not know what is condemned must not build on anything.
+pub(crate) async fn standing(repository: &Repository, place: &Place) -> Result<Standing> {
+    let mut findings = Vec::new();
+    let mut broken = Broken::new();
+    let seen = tombstones(repository, place, &mut broken, &mut findings).await?.seen;
+    if broken.len() == repository.regions().len() {
+        let error = crate::Error::unavailable("repository.region-unavailable", "no region can be listed");
+        return Err(broken
+            .iter()
+            .fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}"))));
+    }
+    let stones = seen.into_iter().filter(|stone| stone.waits()).map(|stone| stone.record).collect();
+    Ok(Standing { stones, findings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hold_everything_once_and_manifests_first() {
+        let id =
+            |number: u8| BackupId::from_bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number]).unwrap();
+        let condemned = Condemned {
+            manifests: vec![id(1), id(2), id(3)],
+            packs: vec![NumberedOf { backup: id(1), numbers: vec![(0, 5), (7, 7), (9, 12)] }],
+            maps: vec![NumberedOf { backup: id(1), numbers: vec![(0, 0)] }],
+            intents: vec![id(4)],
+            wal: Vec::new(),
+            histories: Vec::new(),
+        };
+        let cut = parts(&condemned, 2);
+        assert_eq!(cut.len(), 4);
+        assert_eq!(cut.iter().map(|part| part.manifests.len()).collect::<Vec<_>>(), [2, 1, 0, 0]);
+        let mut joined = Condemned::default();
+        for part in cut {
+            joined.manifests.extend(part.manifests);
+            joined.intents.extend(part.intents);
+            for (to, from) in [(&mut joined.packs, part.packs), (&mut joined.maps, part.maps)] {
+                for of in from {
+                    match to.last_mut().filter(|last| last.backup == of.backup) {
+                        Some(last) => last.numbers.extend(of.numbers),
+                        None => to.push(of),
+                    }
+                }
+            }
+        }
+        assert_eq!(joined, condemned);
+        assert!(parts(&Condemned::default(), 2).is_empty());
+    }
+}

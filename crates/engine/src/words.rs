@@ -4,7 +4,8 @@
 //! Only value types are named here: nothing that does I/O, and nothing that knows how bytes are stored.
 
 pub use seawall_pg::{Lsn, SystemIdentifier, Timeline};
-pub use seawall_repo::id::{BackupId, ClusterName, RepositoryId, WriterId};
+pub use seawall_repo::condemned::HoldOn;
+pub use seawall_repo::id::{BackupId, ClusterName, RecordId, RepositoryId, WriterId};
 pub use seawall_repo::identity::Recipient;
 pub use seawall_repo::keys::OwnerPublic;
 pub use seawall_repo::seal::Cipher;

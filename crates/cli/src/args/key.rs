@@ -24,9 +24,12 @@ Example:
   seawall key add-recipient age1… --identity ops.key";
 
 const WRITER_EXAMPLES: &str = "\
-Example, for a second host of the cluster:
+Examples, for a second host of the cluster:
   seawall key add-writer --label db2.example.net --output db2.key --identity ops.key
-then carry db2.key to that host as its repository.writer_key_file.";
+then carry db2.key to that host as its repository.writer_key_file.
+For the host that prunes:
+  seawall key add-writer --right prune --label keeper --output prune.key --identity ops.key
+then carry prune.key to that host as its repository.prune_key_file.";
 
 const REVOKE_EXAMPLES: &str = "\
 Example, for a host that was taken over or is gone:
@@ -90,9 +93,21 @@ pub struct AddWriterArgs {
     /// What to call it, such as the host's name
     #[arg(long, value_name = "TEXT")]
     pub label: String,
+    /// What it may do: write backups and WAL, or prune (decide what is deleted; best for a host that is no database host)
+    #[arg(long, value_name = "RIGHT", value_enum, default_value = "write")]
+    pub right: RightChoice,
     /// The key file to write; one that an interrupted run began is taken up
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// What a new writer may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RightChoice {
+    /// Write backups and WAL.
+    Write,
+    /// Decide what is deleted.
+    Prune,
 }
 
 /// Believe nothing that this writer signs from now on

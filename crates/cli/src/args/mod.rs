@@ -9,11 +9,13 @@ pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod hold;
 pub mod init;
 pub mod key;
 pub mod list;
 pub mod man;
 pub mod place;
+pub mod prune;
 pub mod restore;
 pub mod show;
 pub mod status;
@@ -98,6 +100,8 @@ pub enum Command {
     Show(show::ShowArgs),
     Restore(Box<restore::RestoreArgs>),
     Status(status::StatusArgs),
+    Prune(prune::PruneArgs),
+    Hold(hold::HoldArgs),
     Wal(wal::WalArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),

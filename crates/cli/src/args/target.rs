@@ -148,6 +148,20 @@ fn point(name: &str) -> Result<Goal> {
         .fact("bytes", name.len()))
 }
 
+/// A point in time as it was typed, for options that are no target.
+pub fn time(text: &str, words: &[String]) -> Result<Time> {
+    let here = TimeZone::system();
+    moment::parse(text, &here).map_err(|error| refused(text, &error, words, &here))
+}
+
+/// The same, or a day alone: its end in this zone.
+pub fn day_or_time(text: &str, zone: &str, words: &[String]) -> Result<Time> {
+    match moment::parse(text, &TimeZone::system()) {
+        Err(MomentError::NoTime) => time(&format!("{} 23:59:59 {zone}", text.trim()), words),
+        _ => time(text, words),
+    }
+}
+
 fn refused(text: &str, error: &MomentError, words: &[String], here: &TimeZone) -> Error {
     let refusal = |what: &str| Error::usage("target.time", format!("{what}: {text}"));
     let again = |time: &str| shell::with_option(words, "--at", time);

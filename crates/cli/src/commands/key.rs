@@ -3,13 +3,13 @@
 use seawall_engine::Result;
 use seawall_engine::init::{self, IdentityReport};
 use seawall_engine::keys_admin::{
-    self, KeysOf, KeysReport, RecipientAdded, WriterAdded, WriterRevoked, WriterShown,
+    self, KeysOf, KeysReport, NewWriter, RecipientAdded, Right, WriterAdded, WriterRevoked, WriterShown,
 };
 use seawall_engine::words::World;
 
 use super::open;
 use crate::args::Global;
-use crate::args::key::{GenerateArgs, KeyCommand, ShowKeysArgs};
+use crate::args::key::{GenerateArgs, KeyCommand, RightChoice, ShowKeysArgs};
 use crate::args::place::PlaceArgs;
 use crate::exit::Outcome;
 use crate::render::{Align, Output, Page, Span, Style, Table, human};
@@ -27,7 +27,12 @@ pub fn run(command: &KeyCommand, global: &Global, output: &Output) -> Result<Out
         }
         KeyCommand::AddWriter(args) => {
             let of = of(&args.place, global)?;
-            let work = keys_admin::add_writer(&of, &args.label, &args.output, &world);
+            let rights = match args.right {
+                RightChoice::Write => [Right::Write],
+                RightChoice::Prune => [Right::Prune],
+            };
+            let new = NewWriter { label: &args.label, rights: &rights, output: &args.output };
+            let work = keys_admin::add_writer(&of, &new, &world);
             output.report(&open::runtime()?.block_on(work)?, writer_page)?;
         }
         KeyCommand::RevokeWriter(args) => {
@@ -154,9 +159,11 @@ fn recipient_page(report: &RecipientAdded) -> Page {
 }
 
 fn writer_page(report: &WriterAdded) -> Page {
-    let mut page = good(format!("writer {} ({}) may write", report.writer, report.label));
+    let prunes = report.rights.contains(&Right::Prune);
+    let (may, setting) = if prunes { ("prune", "prune_key_file") } else { ("write", "writer_key_file") };
+    let mut page = good(format!("writer {} ({}) may {may}", report.writer, report.label));
     page.line(format!(
-        "Carry {} to its host, to the path of repository.writer_key_file there, and delete it here.",
+        "Carry {} to its host, to the path of repository.{setting} there, and delete it here.",
         report.key_file.display()
     ));
     page

@@ -4,12 +4,14 @@ pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod hold;
 pub mod init;
 pub mod key;
 pub mod list;
 pub mod man;
 pub mod open;
 pub mod postgres_setup;
+pub mod prune;
 pub mod restore;
 pub mod show;
 pub mod status;
@@ -36,6 +38,8 @@ pub fn run(cli: Cli, words: &[String], output: Output) -> Result<Outcome> {
         Command::List(args) => list::run(&args, &global, &output),
         Command::Restore(args) => restore::run(&args, &global, words, &output),
         Command::Status(args) => status::run(&args, &global, &output),
+        Command::Prune(args) => prune::run(&args, &global, words, &output),
+        Command::Hold(args) => hold::run(&args.command, &global, words, &output),
         Command::Show(args) => show::run(&args, &global, &output),
         Command::Init(args) => init::run(&args, &global, &output),
         Command::Check(args) => check::run(&args, &global, &output),

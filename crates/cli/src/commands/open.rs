@@ -57,6 +57,13 @@ pub async fn as_reader(
     Repository::open(&pinned(settings), &settings.name, &secrets, limit, world).await
 }
 
+/// For work that decides about deleting: with the key file that has the right to, where the settings name one.
+pub async fn as_pruner(settings: &ClusterSettings, world: &World) -> Result<Repository> {
+    let repository = &settings.repository;
+    let file = repository.prune_key_file.clone().unwrap_or_else(|| repository.writer_key_file.clone());
+    Repository::open(&pinned(settings), &settings.name, &Secrets::Host(file), None, world).await
+}
+
 /// A limit of so many bytes a second, of which one second's worth is saved up while nothing passes.
 #[must_use]
 pub fn limit(bytes_per_second: Option<u64>, world: &World) -> Option<Bandwidth> {

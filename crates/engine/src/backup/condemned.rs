@@ -12,7 +12,7 @@ use seawall_store::{DetachReason, RegionSet};
 
 use super::intent::{self, SharedWord};
 use crate::error::{Error, Result};
-use crate::monitor::Monitor;
+use crate::monitor::{Finding, Monitor};
 use crate::prune::{Standing, standing};
 use crate::repository::Repository;
 
@@ -94,4 +94,32 @@ pub(super) async fn before_manifest(
         }));
     }
     Ok(())
+}
+
+/// Looks, by the regions' clocks, whether the manifest came right behind the last word about what the backup uses. A process that was
+/// stopped just between may have committed what was pruned meanwhile; that cannot be prevented, so it is told.
+pub(super) async fn after_manifest(set: &RegionSet, place: &Place, word: &SharedWord, monitor: &dyn Monitor) {
+    let word = word.lock().await;
+    let manifest: ObjectName = Named::Manifest { place: place.clone(), backup: word.backup }.into();
+    let intent = Named::Intent { place: place.clone(), backup: word.backup, number: word.number }.into();
+    for region in set.attached() {
+        let intent: &ObjectName = &intent;
+        let times = futures::join!(region.head(manifest.as_str()), region.head(intent.as_str()));
+        // What cannot be asked now was stored a moment ago.
+        let (Ok(manifest), Ok(intent)) = times else { continue };
+        let late = manifest.modified_unix_us.saturating_sub(intent.modified_unix_us);
+        if u128::try_from(late).is_ok_and(|late| late >= intent::GIVE_UP_AFTER.as_micros()) {
+            monitor.finding(&Finding {
+                id: "backup.stopped-at-commit",
+                what: format!(
+                    "the backup was stopped for hours right before its manifest was stored in {}",
+                    region.name()
+                ),
+                hint: Some(
+                    "what it uses may have been pruned meanwhile: seawall verify tells; take a new backup"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
 }

@@ -18,7 +18,7 @@ use crate::monitor::{Finding, Monitor};
 use crate::repository::Repository;
 
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
-const GIVE_UP_AFTER: Duration = Duration::from_secs(12 * 3600);
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(12 * 3600);
 
 /// What the intent says, renewal after renewal.
 #[derive(Debug, Clone)]

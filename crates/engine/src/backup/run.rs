@@ -20,7 +20,7 @@ use seawall_store::{Bandwidth, RegionSet};
 
 use super::adopt::Adopted;
 use super::collect::{Collected, ParentBlocks};
-use super::condemned::before_manifest;
+use super::condemned::{after_manifest, before_manifest};
 use super::jobs::{Merged, SourceKind, SourcePath, of_walk};
 use super::packer::PackContext;
 use super::parent::ParentEntries;
@@ -146,6 +146,7 @@ pub async fn run(
     let manifest = job.manifest(&finished)?;
     before_manifest(repository, &set, &prepared.place, &word, &manifest).await?;
     job.commit(&manifest).await?;
+    after_manifest(&set, &prepared.place, &word, monitor.as_ref()).await;
     repository.take_findings().iter().for_each(|finding| monitor.finding(finding));
     Ok(job.report(&manifest, finished, began, recorder.recorded()))
 }

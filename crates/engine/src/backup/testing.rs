@@ -17,7 +17,7 @@ use seawall_repo::usage::PackRow;
 use seawall_store::RegionSet;
 use seawall_store::world::{Random as _, SeededRandom};
 
-use super::intent::Word;
+use super::intent::{SharedWord, Word};
 use super::{adopt, condemned, now};
 use crate::error::Result;
 use crate::monitor::Silent;
@@ -63,6 +63,20 @@ pub(crate) struct Fate {
     pub(crate) frozen: u64,
     /// Whether its pages are damaged.
     pub(crate) damaged: bool,
+}
+
+thread_local! {
+    /// How many backups of this thread stand between their last look and their manifest. A process that is stopped right there for
+    /// a day can commit what was pruned meanwhile; it says so itself afterwards, and retention finds such a backup wanting.
+    static COMMITTING: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Lets hours pass, as soon as no backup is about to commit.
+pub(crate) async fn pass(repository: &Repository, hours: u64) {
+    while COMMITTING.get() > 0 {
+        futures::pending!();
+    }
+    repository.world().clock.sleep(Duration::from_secs(3600 * hours)).await;
 }
 
 struct Died;
@@ -114,7 +128,6 @@ async fn mini(
         };
     }
     let set = repository.regions().set();
-    let clock = Arc::clone(&repository.world().clock);
     let started = tried!(now(repository.world()));
     let backup = BackupId::new(started.seconds(), &mut WorldEntropy::new(repository.world())).unwrap();
     let catalog = tried!(repository.catalog().await);
@@ -168,26 +181,37 @@ async fn mini(
         });
     }
     for _ in 0..fate.works {
-        clock.sleep(Duration::from_secs(3600)).await;
+        pass(repository, 1).await;
         steps.one()?;
         tried!(word.give(repository, &set).await);
     }
-    clock.sleep(Duration::from_secs(3600 * fate.frozen)).await;
+    pass(repository, fate.frozen).await;
     steps.one()?;
     tried!(put_name(&set, Named::Map { place: place.clone(), backup, number: 0 }).await);
     let stopped = tried!(now(repository.world()));
     let manifest = manifest(place, backup, parent.as_ref(), &packs, at, (started, stopped), fate.damaged);
     steps.one()?;
     let word = Arc::new(futures::lock::Mutex::new(word));
-    tried!(condemned::before_manifest(repository, &set, place, &word, &manifest).await);
-    steps.one()?;
+    COMMITTING.set(COMMITTING.get() + 1);
+    let committed = commit(repository, &set, place, &word, &manifest).await;
+    COMMITTING.set(COMMITTING.get() - 1);
+    Ok(committed.map(|()| backup))
+}
+
+async fn commit(
+    repository: &Repository,
+    set: &RegionSet,
+    place: &Place,
+    word: &SharedWord,
+    manifest: &Manifest,
+) -> Result<()> {
+    condemned::before_manifest(repository, set, place, word, manifest).await?;
     let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
     let mut entropy = WorldEntropy::new(repository.world());
     let sealed = manifest
         .seal(repository.sealer().unwrap(), repository.writer().unwrap(), &mut compressor, &mut entropy)
         .unwrap();
-    tried!(put_everywhere(&set, sealed).await);
-    Ok(Ok(backup))
+    put_everywhere(set, sealed).await.map(|_bytes| ())
 }
 
 async fn put_name(set: &RegionSet, named: Named) -> Result<()> {
@@ -273,4 +297,28 @@ fn manifest(
         ..ManifestBody::default()
     };
     Manifest { header, body }
+}
+
+/// What a taken host can put: a manifest that is signed and sealed as it should be and says whatever it likes.
+pub(crate) async fn forged(
+    repository: &Repository,
+    place: &Place,
+    at: At,
+    claimed: seawall_repo::time::Time,
+    empty: bool,
+) -> Result<()> {
+    let backup = BackupId::new(claimed.seconds(), &mut WorldEntropy::new(repository.world())).unwrap();
+    let pages = [Some(PackId { backup, number: 0 }); PAGES];
+    let set = repository.regions().set();
+    put_name(&set, Named::Pack { place: place.clone(), backup, number: 0 }).await?;
+    let mut manifest = manifest(place, backup, None, &pages, at, (claimed, claimed), false);
+    if empty {
+        manifest.header.bytes = 0;
+    }
+    let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
+    let mut entropy = WorldEntropy::new(repository.world());
+    let sealed = manifest
+        .seal(repository.sealer().unwrap(), repository.writer().unwrap(), &mut compressor, &mut entropy)
+        .unwrap();
+    put_everywhere(&set, sealed).await.map(|_bytes| ())
 }

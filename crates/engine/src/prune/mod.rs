@@ -31,7 +31,7 @@ pub(crate) use held::held;
 pub use plan::{Amount, Amounts};
 pub use report::{Decided, PruneReport, RegionPruned, Waiting};
 pub(crate) use run::refuse_without_right;
-pub use run::{PruneOptions, prune};
+pub use run::{Explained, PruneOptions, explain, prune};
 pub(crate) use stones::{Standing, standing};
 pub use undo::{Undone, undo};
 
@@ -53,3 +53,5 @@ pub struct RetentionRules {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;

@@ -133,6 +133,32 @@ async fn foresee(
     Ok(report)
 }
 
+/// What each rule makes of one backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explained {
+    /// Which.
+    pub backup: BackupId,
+    /// In sentences.
+    pub lines: Vec<String>,
+}
+
+/// Says what each rule makes of one backup; none if there is no such backup.
+///
+/// # Errors
+/// As [`prune`].
+pub async fn explain(
+    repository: &Repository,
+    rules: &RetentionRules,
+    backup: BackupId,
+) -> Result<Option<Explained>> {
+    refuse_unfit(rules)?;
+    let seen = look(repository, now(repository.world())?).await?;
+    let effective = effective(&seen, rules);
+    let settled = settle(repository, &seen, &effective.policy).await?;
+    let lines = crate::retention::explain(&settled.ground.input(&settled.points), backup);
+    Ok(lines.map(|lines| Explained { backup, lines }))
+}
+
 /// One run that writes.
 struct Run<'a> {
     repository: &'a Repository,
@@ -255,7 +281,15 @@ impl<'a> Run<'a> {
             host: host_name(),
         };
         let name = Named::TombstoneDone { place: place.clone(), id, region: label }.into();
-        self.repository.put_record(&self.set, &name, &record).await
+        // A set of its own: a region whose word another prune has given meanwhile is no loss for the rest of this run.
+        let set = self.repository.regions().set();
+        for gone in self.set.detached() {
+            set.detach(&gone.region, gone.reason);
+        }
+        match self.repository.put_record(&set, &name, &record).await {
+            Err(error) if error.id() == "repository.name-taken" => Ok(()),
+            put => put,
+        }
     }
 
     /// Writes the tombstones of what is condemned now.

@@ -243,13 +243,12 @@ fn window_reasons(scene: &Scene<'_>, usable: impl Fn(&Seen<'_>) -> bool) -> BTre
     for window in windows(scene, usable) {
         let rule = if pitr.is_some() && window.young { Rule::Pitr } else { Rule::Tail };
         let what = if rule == Rule::Pitr { "the window" } else { "the newest WAL" };
-        add(window.base, rule, format!("base of {what} on timeline {}", window.timeline));
-        for (id, day) in window.steps {
-            add(
-                id,
-                rule,
-                format!("first of day {day} in {what} on timeline {}, a later base", window.timeline),
-            );
+        for (nth, (id, day)) in window.steps.into_iter().enumerate() {
+            let text = match nth {
+                0 => format!("base of {what} on timeline {}", window.timeline),
+                _ => format!("of day {day} in {what} on timeline {}, a later base", window.timeline),
+            };
+            add(id, rule, text);
         }
         if let Some((id, _)) = window.tail {
             add(id, Rule::Tail, format!("last backup before the end of timeline {}", window.timeline));

@@ -1,7 +1,7 @@
 //! The floor: what no setting lets go.
 //!
 //! Promises: of every lineage that no successor took over from, the newest good backup stays: by the store's time, by its
-//! position, of those whose time is confirmed, and in each region; and so does its newest backup at all.
+//! position, and in each region, once of all and once of those whose time is confirmed; and so does its newest backup at all.
 
 use seawall_repo::id::SystemId;
 
@@ -28,7 +28,11 @@ fn of_lineage(scene: &Scene<'_>, system: SystemId) -> Vec<(usize, Reason)> {
     newest(&mut floor, &of_it, sure, |seen| seen.good && seen.confirmed);
     for region in scene.input.regions {
         let text = format!("newest good backup in region {region}");
-        newest(&mut floor, &of_it, &text, |seen| seen.good && seen.point.regions.contains(region));
+        let here = |seen: &Seen<'_>| seen.good && seen.point.regions.contains(region);
+        newest(&mut floor, &of_it, &text, here);
+        newest(&mut floor, &of_it, &format!("{text} with a confirmed time"), |seen| {
+            here(seen) && seen.confirmed
+        });
     }
     floor
 }

@@ -24,7 +24,7 @@ impl Lineages {
         self.rank.get(&system).copied().unwrap_or(usize::MAX)
     }
 
-    /// Whether a successor was adopted that has a good backup.
+    /// Whether a successor was adopted that has a good, confirmed backup.
     pub(super) fn is_superseded(&self, system: SystemId) -> bool {
         self.superseded.contains(&system)
     }
@@ -49,10 +49,12 @@ fn ranks(input: &Input<'_>) -> BTreeMap<SystemId, usize> {
     rank
 }
 
+/// Only a good backup with a confirmed time takes over: one that somebody dates as he likes does not let a lineage go.
+///
 /// A successor was adopted after its predecessor; what says otherwise supersedes nothing, so adoptions cannot form a circle.
 fn superseded(input: &Input<'_>, rank: &BTreeMap<SystemId, usize>) -> BTreeSet<SystemId> {
-    let good: BTreeSet<SystemId> =
-        input.points.iter().filter(|point| point.is_good()).map(|point| point.system).collect();
+    let taking_over = input.points.iter().filter(|point| point.is_good() && point.is_confirmed());
+    let good: BTreeSet<SystemId> = taking_over.map(|point| point.system).collect();
     let predecessor = |system: SystemId| {
         let of_it = input.lineages.iter().filter(|lineage| lineage.system == system);
         of_it.filter_map(|lineage| lineage.after).find(|older| rank.get(older) < rank.get(&system))

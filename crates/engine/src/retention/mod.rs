@@ -27,3 +27,6 @@ pub use point::{Input, Lineage, Point};
 pub use policy::{MARGIN, Policy, PolicyError, Span};
 pub use simulate::{Foreseen, Leaving, leaving, simulate};
 pub use wal::{WalKeep, WalMap, WalReason, WalRun, histories_needed, wal_needed};
+
+#[cfg(test)]
+mod tests;

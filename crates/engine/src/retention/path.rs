@@ -46,10 +46,11 @@ impl Stretch {
         behind.map(move |piece| Piece { first: piece.first.max(segment), ..*piece })
     }
 
-    /// Where the WAL begins that was stored at a time or later.
-    pub(super) fn stored_since(&self, time: Time) -> Option<Lsn> {
-        let piece = self.pieces.iter().find(|piece| piece.last_stored >= time)?;
-        SegmentNo(piece.first).first_lsn(self.size)
+    /// Where the WAL begins that was stored at a time or later, from a position on.
+    pub(super) fn stored_since(&self, time: Time, position: Lsn) -> Option<Lsn> {
+        let segment = self.size.segment_of(position).0;
+        let piece = self.from(segment).find(|piece| piece.last_stored >= time)?;
+        SegmentNo(piece.first).first_lsn(self.size).map(|first| first.max(position))
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Seen<'a> {
     pub(super) good: bool,
     pub(super) confirmed: bool,
     pub(super) stored: Periods,
-    /// By its writer's word; what is claimed of the future counts as now.
+    /// By its writer's word. A backup cannot have ended after it was stored: who says so is taken by the store's time.
     pub(super) claimed: Periods,
     pub(super) claimed_time: Time,
     /// Older than `max_age` allows.
@@ -37,7 +37,7 @@ impl<'a> Scene<'a> {
         let calendar = Calendar::of(input.policy);
         let oldest = input.oldest_allowed();
         let seen = |point: &'a Point| {
-            let claimed_time = point.claimed.min(input.now);
+            let claimed_time = point.claimed.min(point.stored);
             Seen {
                 point,
                 good: point.is_good(),

@@ -50,7 +50,8 @@ pub fn simulate(input: &Input<'_>, at: Time) -> Foreseen {
     let mut future = Future::of(input);
     let at = at.max(input.now);
     let days = i64::try_from(Span::between(input.now, at).as_seconds() / 86_400).unwrap_or(i64::MAX);
-    for day in 0..=days.saturating_add(1).min(FAR * 10) {
+    // A zone that leaves out a day needs one more of the calendar's.
+    for day in 0..=days.saturating_add(2).min(FAR * 10) {
         future.make_up(day, Some(at));
     }
     future.now = at;
@@ -85,6 +86,7 @@ pub(super) fn foresee(input: &Input<'_>, decisions: &[Decision]) -> BTreeMap<Bac
     let mut leaves = BTreeMap::new();
     let mut future = Future::of(input);
     future.keep_only(decisions);
+    future.make_up(0, None);
     let mut day = 0;
     while day < FAR && !open.is_empty() {
         let step = if day < CLOSE {
@@ -152,9 +154,9 @@ impl<'a> Future<'a> {
         if at <= self.input.now || until.is_some_and(|until| at > until) {
             return;
         }
-        let Some(id) = made_up_id(at) else { return };
+        // A day that the zone left out is the one behind it.
+        let Some(id) = made_up_id(at).filter(|id| self.made_up.insert(*id)) else { return };
         let (timeline, start, stop) = self.next_position(&like, at);
-        self.made_up.insert(id);
         self.points.push(Point {
             id,
             system: like.system,
@@ -180,12 +182,8 @@ impl<'a> Future<'a> {
             let start = Lsn(like.stop.0.saturating_add(SMALL));
             return (like.stop_timeline, start, Lsn(start.0.saturating_add(SMALL)));
         };
-        let ends = wal
-            .timelines
-            .iter()
-            .flat_map(|(timeline, runs)| runs.iter().map(|run| (run.last_stored, *timeline)));
-        let known = ends.filter(|(_, timeline)| self.input.history(like.system, *timeline).is_some());
-        let timeline = known.max().map_or(like.stop_timeline, |(_, timeline)| timeline);
+        let known = |timeline: &Timeline| self.input.history(like.system, *timeline).is_some();
+        let timeline = wal.present(known).unwrap_or(like.stop_timeline);
         let runs = wal.timelines.entry(timeline).or_default();
         let behind = runs.iter().map(|run| run.last.0.saturating_add(1)).max().unwrap_or_default();
         let behind = behind.max(wal.size.segment_of(like.stop).0.saturating_add(u64::from(runs.is_empty())));

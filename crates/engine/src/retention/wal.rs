@@ -29,9 +29,9 @@ pub struct WalRun {
     pub first: SegmentNo,
     /// The last, inclusive. One that is there only as `.partial` counts.
     pub last: SegmentNo,
-    /// When the first of them was stored, by the store, in the earliest region.
+    /// When the earliest of them was stored, by the store, in the earliest region.
     pub first_stored: Time,
-    /// When the last of them was.
+    /// When the latest of them was.
     pub last_stored: Time,
 }
 
@@ -45,6 +45,16 @@ pub struct WalMap {
 }
 
 impl WalMap {
+    /// The timeline whose end was stored last. A segment before the end that came late says nothing.
+    pub(super) fn present(&self, wanted: impl Fn(&Timeline) -> bool) -> Option<Timeline> {
+        let ends =
+            self.timelines.iter().filter(|(timeline, _)| wanted(timeline)).filter_map(|(timeline, runs)| {
+                let end = runs.iter().max_by_key(|run| run.last)?;
+                Some((end.last_stored, *timeline))
+            });
+        ends.max().map(|(_, timeline)| timeline)
+    }
+
     /// The runs of a timeline from its beginning on, without what would overlap.
     pub(super) fn sorted(&self, timeline: Timeline) -> Vec<WalRun> {
         let mut runs = self.timelines.get(&timeline).cloned().unwrap_or_default();
@@ -132,7 +142,9 @@ pub fn wal_needed(input: &Input<'_>, decisions: &[Decision]) -> BTreeMap<SystemI
     needed.young(&scene, &kept);
     let windows = windows(&scene, |seen| kept.contains_key(&seen.point.id));
     for window in &windows {
-        needed.add(window.system, &window.pieces, &WalReason::Window { base: window.base });
+        if let Some((base, _)) = window.steps.first() {
+            needed.add(window.system, &window.pieces, &WalReason::Window { base: *base });
+        }
     }
     needed.drop_expired();
     // What the floor and holds need is beyond the reach of max_age.

@@ -24,10 +24,9 @@ pub(super) struct Window {
     pub(super) system: SystemId,
     /// The timeline whose path it is.
     pub(super) timeline: Timeline,
-    pub(super) base: BackupId,
-    /// Later backups that will be a base, and their days' names.
+    /// The base, and later backups that will be one, each with its day's name; in the order of their ends.
     pub(super) steps: Vec<(BackupId, String)>,
-    /// From the base to the end of the stretch.
+    /// From the beginning of the earliest of them to the end of the stretch.
     pub(super) pieces: Vec<Piece>,
     /// Whether WAL in it is as young as `pitr` asks for; otherwise it is kept as the newest of its lineage.
     pub(super) young: bool,
@@ -56,16 +55,11 @@ pub(super) fn windows(scene: &Scene<'_>, usable: impl Fn(&Seen<'_>) -> bool) -> 
     windows
 }
 
-/// The timelines that are the lineage's present: the one whose WAL was stored last, and the highest.
+/// The timelines that are the lineage's present: the one whose end was stored last, and the highest.
 fn live(scene: &Scene<'_>, system: SystemId, wal: &WalMap) -> BTreeSet<Timeline> {
-    let known =
-        wal.timelines.iter().filter(|(timeline, _)| scene.input.history(system, **timeline).is_some());
-    let with_time =
-        known.filter_map(|(timeline, runs)| Some((runs.iter().map(|run| run.last_stored).max()?, *timeline)));
-    let with_time: Vec<(Time, Timeline)> = with_time.collect();
-    let last = with_time.iter().max().map(|(_, timeline)| *timeline);
-    let highest = with_time.iter().map(|(_, timeline)| *timeline).max();
-    last.into_iter().chain(highest).collect()
+    let known = |timeline: &Timeline| scene.input.history(system, *timeline).is_some();
+    let highest = wal.timelines.keys().copied().filter(known).max();
+    wal.present(known).into_iter().chain(highest).collect()
 }
 
 struct Path {
@@ -86,9 +80,9 @@ impl Path {
             if inside.is_empty() {
                 continue;
             }
-            // Where a backup ends is where instants begin to be reachable from it.
-            inside.sort_by_key(|seen| (seen.point.stop, seen.point.start, seen.point.stored, seen.point.id));
-            let since = stretch.stored_since(cutoff);
+            inside.sort_by_key(|seen| end(seen));
+            let reachable = inside.first().map_or(Lsn::MAX, |seen| seen.point.stop);
+            let since = stretch.stored_since(cutoff, reachable);
             if since.is_some() || is_newest {
                 windows.push(self.window(scene, stretch, &inside, (cutoff, since), is_newest));
             }
@@ -105,38 +99,49 @@ impl Path {
         is_newest: bool,
     ) -> Window {
         let steps = steps(inside);
-        let leads = |seen: &&&Seen<'_>| {
+        let leads = |seen: &&Seen<'_>| {
             seen.point.stored <= cutoff && since.is_none_or(|since| seen.point.stop <= since)
         };
-        let base = steps.iter().rposition(|seen| leads(&seen)).unwrap_or(0);
-        let from =
-            |seen: &Seen<'_>| stretch.from(stretch.size.segment_of(seen.point.start).0).collect::<Vec<_>>();
-        let later = steps.iter().skip(base + 1);
+        // The last day that has a base. All its steps stay: were one let go, another backup of that day would take its place,
+        // and the window would move on a little with each look.
+        let base = steps.iter().filter(|seen| leads(seen)).map(|seen| seen.stored.of(Unit::Day)).max();
+        let stays = |seen: &&Seen<'_>| base.is_none_or(|base| seen.stored.of(Unit::Day) >= base);
+        let kept: Vec<_> = steps.into_iter().filter(stays).collect();
+        let segment = |seen: &Seen<'_>| stretch.size.segment_of(seen.point.start).0;
+        let from = |segment: u64| stretch.from(segment).collect::<Vec<_>>();
+        let last = inside.iter().rfind(|seen| seen.confirmed).or(inside.last());
         let name = |seen: &Seen<'_>| scene.calendar.name(Unit::Day, seen.point.stored);
-        let tail = inside.last().filter(|_| is_newest).map(|seen| (seen.point.id, from(seen)));
-        // `inside` is not empty, so neither are the steps.
-        let first = steps.get(base).or(inside.first());
         Window {
             system: self.system,
             timeline: self.timeline,
-            base: first
-                .map_or_else(|| unreachable!("a stretch with a backup has a base"), |seen| seen.point.id),
-            steps: later.map(|seen| (seen.point.id, name(seen))).collect(),
-            pieces: first.map(|seen| from(seen)).unwrap_or_default(),
+            pieces: kept.iter().map(|seen| segment(seen)).min().map(from).unwrap_or_default(),
+            steps: kept.iter().map(|seen| (seen.point.id, name(seen))).collect(),
             young: since.is_some(),
-            tail,
+            tail: last.filter(|_| is_newest).map(|seen| (seen.point.id, from(segment(seen)))),
         }
     }
 }
 
-/// Of each day, the backup that was stored first and the one that ends first; in the order of their ends.
+/// A day of the calendar, apart for confirmed and unconfirmed backups.
+type Day = (i64, bool);
+
+fn day(seen: &Seen<'_>) -> Day {
+    (seen.stored.of(Unit::Day), seen.confirmed)
+}
+
+/// Where a backup ends is where instants begin to be reachable from it.
+fn end(seen: &Seen<'_>) -> (Lsn, Lsn, Time, BackupId) {
+    (seen.point.stop, seen.point.start, seen.point.stored, seen.point.id)
+}
+
+/// Of each day, the backup that was stored first and the one that ends first; in the order of their ends. Unconfirmed ones are
+/// chosen among themselves, so that they displace none.
 fn steps<'s, 'a>(inside: &[&'s Seen<'a>]) -> Vec<&'s Seen<'a>> {
-    let mut stored: BTreeMap<i64, &Seen<'_>> = BTreeMap::new();
-    let mut ending: BTreeMap<i64, BackupId> = BTreeMap::new();
+    let mut stored: BTreeMap<Day, &Seen<'_>> = BTreeMap::new();
+    let mut ending: BTreeMap<Day, BackupId> = BTreeMap::new();
     for seen in inside {
-        let day = seen.stored.of(Unit::Day);
-        ending.entry(day).or_insert(seen.point.id);
-        let first = stored.entry(day).or_insert(seen);
+        ending.entry(day(seen)).or_insert(seen.point.id);
+        let first = stored.entry(day(seen)).or_insert(seen);
         if (seen.point.stored, seen.point.position()) < (first.point.stored, first.point.position()) {
             *first = seen;
         }

@@ -3,6 +3,7 @@
 //! stdout is data, stderr is talk. With `--json` stdout carries one JSON document, and stderr one JSON object a line
 //! (`progress`, `notice`, `finding`, `error`). Colour only where a terminal can show it and nobody asked for none.
 
+pub mod calendar;
 pub mod error;
 pub mod human;
 pub mod page;

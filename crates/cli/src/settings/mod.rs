@@ -8,6 +8,7 @@ pub mod layers;
 pub mod load;
 pub mod quantity;
 pub mod resolve;
+mod retention;
 pub mod schema;
 pub mod secrets;
 
@@ -16,6 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use seawall_engine::retention::Policy;
 use seawall_engine::words::{ClusterName, OwnerPublic, Recipient, RepositoryId};
 
 use layers::{Origin, Value};
@@ -47,6 +49,8 @@ pub struct ClusterSettings {
     pub repository: Repository,
     /// How backups are made.
     pub backup: Backup,
+    /// What is kept.
+    pub retention: Retention,
     /// How long `wal fetch` waits for a region that is away.
     pub wait_for_region: Duration,
     /// What was promised.
@@ -140,6 +144,17 @@ pub struct Backup {
     pub nice: i32,
     /// Whether TLS keys outside the data directory are included.
     pub include_private_keys: bool,
+}
+
+/// What is kept, and how carefully the rest is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// The rules.
+    pub policy: Policy,
+    /// How long a policy that keeps less waits.
+    pub shrink_delay: Duration,
+    /// How long what is condemned stays.
+    pub grace: Duration,
 }
 
 /// What was promised.

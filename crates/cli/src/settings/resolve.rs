@@ -99,7 +99,7 @@ fn check_directories(clusters: &BTreeMap<ClusterName, ClusterSettings>, problems
     }
 }
 
-struct Picker<'a> {
+pub(super) struct Picker<'a> {
     cluster: &'a ClusterName,
     all: &'a BTreeMap<&'static str, Entry>,
     own: &'a BTreeMap<&'static str, Entry>,
@@ -114,6 +114,7 @@ impl Picker<'_> {
             connection: Connection(self.text("connection").unwrap_or_default()),
             repository: self.repository(),
             backup: self.backup(),
+            retention: self.retention(),
             wait_for_region: self.duration("wal.fetch.wait_for_region").unwrap_or_default(),
             objectives: Objectives { rpo: self.duration("objectives.rpo") },
             shown: self.shown(),
@@ -187,18 +188,18 @@ impl Picker<'_> {
         set.or_else(|| schema::find(path).and_then(|key| self.default(key)))
     }
 
-    fn problem(&mut self, id: &'static str, path: &str, what: &str, hint: Option<String>) {
+    pub(super) fn problem(&mut self, id: &'static str, path: &str, what: &str, hint: Option<String>) {
         let origin = self.entry(path).map(|(_, origin)| origin.clone());
         let line = origin.as_ref().map_or(0, |origin| origin.line);
         let place = origin.map_or_else(|| format!("cluster {}", self.cluster), |origin| origin.to_string());
         self.problems.push(Problem { id, what: format!("{place}: {what}"), hint, line });
     }
 
-    fn text(&mut self, path: &str) -> Option<String> {
+    pub(super) fn text(&mut self, path: &str) -> Option<String> {
         self.parsed(path, |text| Some(text.to_owned()))
     }
 
-    fn duration(&mut self, path: &str) -> Option<Duration> {
+    pub(super) fn duration(&mut self, path: &str) -> Option<Duration> {
         self.parsed(path, quantity::duration)
     }
 
@@ -226,7 +227,7 @@ impl Picker<'_> {
         self.value(path) == Some(Value::Bool(true))
     }
 
-    fn integer(&mut self, path: &str) -> Option<i64> {
+    pub(super) fn integer(&mut self, path: &str) -> Option<i64> {
         let Some(Value::Integer(number)) = self.value(path) else { return None };
         let kind = schema::find(path).map_or(Kind::Text, |key| key.kind);
         if matches!(kind, Kind::Integer(from, to) if !(from..=to).contains(&number)) {

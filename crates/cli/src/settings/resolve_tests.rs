@@ -162,3 +162,31 @@ fn from_stands_in_for_a_file() {
     assert_eq!(names, ["from-1", "from-2"]);
     assert_eq!(bare(&name, &["file:///a".into(), "file:///a".into()]).unwrap_err().id(), "settings.region");
 }
+
+#[test]
+fn retention_is_a_policy_that_the_engine_can_apply() {
+    let nothing = orders(REGION).retention;
+    assert!(!nothing.policy.has_rules() && nothing.policy.min_backups == 2 && nothing.policy.zone == "UTC");
+    assert_eq!((nothing.shrink_delay.as_secs(), nothing.grace.as_secs()), (604_800, 86_400));
+    let text = "[retention]\ndaily = 30\npitr = \"30d\"\nwithin = \"1500ms\"\ntime_zone = \"Europe/Berlin\"\n\
+                [cluster.orders.retention]\ndaily = 7\n";
+    let policy = orders(&format!("{REGION}{text}")).retention.policy;
+    assert_eq!((policy.daily, policy.zone.as_str()), (7, "Europe/Berlin"));
+    let seconds = |span: Option<seawall_engine::retention::Span>| span.map(|span| span.as_seconds());
+    assert_eq!((seconds(policy.pitr), seconds(policy.within)), (Some(2_592_000), Some(2)));
+}
+
+#[test]
+fn retention_that_cannot_be_applied_is_refused_with_its_line() {
+    let with = |line: &str| refusal(&format!("{REGION}[retention]\n{line}\n")).1;
+    for (line, wanted) in [
+        ("time_zone = \"Mars\"", "s.toml:7: retention.time_zone: no time zone is called \"Mars\""),
+        ("max_age = \"47h\"", "s.toml:7: retention.max_age: max_age = 47 h is too short"),
+        ("max_age = \"30d\"\npitr = \"30d\"", "s.toml:7: retention.max_age: pitr = 30 d cannot be kept"),
+        ("grace = \"5h\"", "s.toml:7: retention.grace must be at least 6h"),
+        ("daily = -1", "s.toml:7: retention.daily wants a whole number from 0 to 100000"),
+    ] {
+        let said = with(line);
+        assert!(said.starts_with(wanted), "{said}");
+    }
+}

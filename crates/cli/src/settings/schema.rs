@@ -186,6 +186,68 @@ pub const KEYS: &[Key] = &[
         "How long `wal fetch` waits for a region that is away before it stops the recovery.",
     ),
     key(
+        "retention.last",
+        Kind::Integer(0, 100_000),
+        None,
+        "Keeps the backups of so many newest hours that have any. Like every rule of this section it counts good backups only, and \
+         never lets the newest good one go. While none of last, hourly, daily, weekly, monthly, yearly, within and pitr is \
+         set, nothing is pruned.",
+    ),
+    key(
+        "retention.hourly",
+        Kind::Integer(0, 100_000),
+        None,
+        "Keeps the first backup of each of so many newest hours that have one.",
+    ),
+    key(
+        "retention.daily",
+        Kind::Integer(0, 100_000),
+        None,
+        "The same of days. Days without a backup do not count, so an absence ages nothing out.",
+    ),
+    key("retention.weekly", Kind::Integer(0, 100_000), None, "The same of ISO weeks, which begin on Monday."),
+    key("retention.monthly", Kind::Integer(0, 100_000), None, "The same of months."),
+    key("retention.yearly", Kind::Integer(0, 100_000), None, "The same of years."),
+    key("retention.within", Kind::Duration, None, "Keeps every backup that is younger."),
+    key(
+        "retention.pitr",
+        Kind::Duration,
+        None,
+        "Every instant of this span stays reachable: its WAL, a backup before it, and one of each day in it. Outside it a kept \
+         backup keeps only the WAL that makes it consistent. Unset: the newest day.",
+    ),
+    key(
+        "retention.max_age",
+        Kind::Duration,
+        None,
+        "Nothing stored may be older, whatever another rule says: a backup leaves a day before. Only holds and the newest good \
+         backup go before it, and are reported. At least 2 days; 3 days more than pitr and 1 more than within.",
+    ),
+    key(
+        "retention.min_backups",
+        Kind::Integer(0, 100_000),
+        Some("2"),
+        "So many newest good backups stay whatever the rules say, max_age excepted. Of one hour one counts.",
+    ),
+    key(
+        "retention.time_zone",
+        Kind::Text,
+        Some("UTC"),
+        "Where days, weeks, months and years begin: an IANA name such as \"Europe/Berlin\".",
+    ),
+    key(
+        "retention.shrink_delay",
+        Kind::Duration,
+        Some("7d"),
+        "How long a policy that keeps less waits before it takes effect.",
+    ),
+    key(
+        "retention.grace",
+        Kind::Duration,
+        Some("24h"),
+        "How long what is condemned stays before it is deleted, and can be spared. At least 6 hours.",
+    ),
+    key(
         "objectives.rpo",
         Kind::Duration,
         None,

@@ -86,8 +86,7 @@ pub(super) fn foresee(input: &Input<'_>, decisions: &[Decision]) -> BTreeMap<Bac
     let mut leaves = BTreeMap::new();
     let mut future = Future::of(input);
     future.keep_only(decisions);
-    future.make_up(0, None);
-    let mut day = 0;
+    let mut day = -1;
     while day < FAR && !open.is_empty() {
         let step = if day < CLOSE {
             1
@@ -99,10 +98,10 @@ pub(super) fn foresee(input: &Input<'_>, decisions: &[Decision]) -> BTreeMap<Bac
         (day + 1..=day + step).for_each(|day| future.make_up(day, None));
         day += step;
         let Some(now) = future.day(day) else { break };
-        future.now = now;
+        future.now = now.max(input.now);
         let decided = future.judge();
         let gone = decided.iter().filter(|one| !one.is_kept()).map(|one| one.id);
-        leaves.extend(gone.filter(|id| open.remove(id)).map(|id| (id, now)));
+        leaves.extend(gone.filter(|id| open.remove(id)).map(|id| (id, future.now)));
         future.keep_only(&decided);
     }
     leaves

@@ -8,6 +8,7 @@ const EXAMPLES: &str = "\
 Examples:
   seawall list
   seawall list --region north
+  seawall list --cost
   seawall list --from file:///mnt/dr/pg --cluster orders --identity ops.key";
 
 /// List the backups of a cluster
@@ -19,4 +20,7 @@ pub struct ListArgs {
     /// Look into this region only
     #[arg(long, value_name = "NAME")]
     pub region: Option<String>,
+    /// Show what it all takes instead: by age, by the rule that keeps it, and in a year
+    #[arg(long, conflicts_with = "region")]
+    pub cost: bool,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_engine::backup::{self, BackupOptions, BackupPreview, BackupReport};
+use seawall_engine::retention::Span as Age;
 use seawall_engine::source::Niceness;
 use seawall_engine::words::World;
 use seawall_engine::{Error, Result};
@@ -59,9 +60,16 @@ fn options(args: &BackupArgs, settings: &ClusterSettings, world: &World) -> Resu
             .ok_or_else(|| Error::usage("settings.nice", "backup.nice must be from 0 to 19"))?,
         disk_rate: open::limit(backup.read_bandwidth, world),
         include_private_keys: backup.include_private_keys,
+        pack_age_max: settings.retention.policy.max_age.map(pack_age),
         wal_wait: WAL_WAIT,
         lag_max: lag_max(settings),
     })
+}
+
+/// With `max_age` a backup leaves when the oldest pack it uses is that old: packs that are left after a fifth of it let each backup
+/// live for the rest.
+fn pack_age(max_age: Age) -> Duration {
+    Duration::from_secs((max_age.as_seconds() / 5).max(86_400))
 }
 
 /// A limit lets an object pass to one region after the other: a region that waits for its turn is not slow.

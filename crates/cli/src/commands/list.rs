@@ -16,6 +16,9 @@ pub fn run(args: &ListArgs, global: &Global, output: &Output) -> Result<Outcome>
     let world = World::system();
     open::runtime()?.block_on(async {
         let repository = open::as_reader(&settings, None, &world).await?;
+        if args.cost {
+            return super::cost::run(&repository, &settings, output).await;
+        }
         let report = list::list(&repository, args.region.as_deref()).await?;
         output.report(&report, page)?;
         for finding in &report.findings {

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod cost;
 pub mod hold;
 pub mod init;
 pub mod key;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use seawall_engine::prune::{self, Amounts, PruneOptions, PruneReport, RetentionRules, Undone};
+use seawall_engine::retention::Span;
 use seawall_engine::words::{BackupId, World};
 use seawall_engine::{Error, Result};
 
@@ -12,7 +13,7 @@ use crate::args::prune::{PruneArgs, UndoChoice};
 use crate::args::target::day_or_time;
 use crate::exit::Outcome;
 use crate::render::progress::Progress;
-use crate::render::{Output, Page, Span, Style, calendar, human};
+use crate::render::{Output, Page, Span as Text, Style, calendar, human};
 use crate::settings::ClusterSettings;
 
 /// Prunes, or says what pruning would do.
@@ -50,12 +51,12 @@ pub fn run(args: &PruneArgs, global: &Global, words: &[String], output: &Output)
     })
 }
 
-fn rules(settings: &ClusterSettings) -> RetentionRules {
+pub(super) fn rules(settings: &ClusterSettings) -> RetentionRules {
     let retention = &settings.retention;
     RetentionRules {
         policy: retention.policy.clone(),
-        shrink_delay: retention.shrink_delay,
-        grace: retention.grace,
+        shrink_delay: Span::seconds(retention.shrink_delay.as_secs()),
+        grace: Span::seconds(retention.grace.as_secs()),
     }
 }
 
@@ -81,20 +82,21 @@ async fn explain(
 
 fn page(report: &PruneReport) -> Page {
     let mut page = Page::new();
-    page.append(calendar::page(report));
+    let decisions: Vec<_> = report.backups.iter().map(|one| one.decision.clone()).collect();
+    page.append(calendar::page(&decisions, &report.points, &report.policy, report.at));
     page.blank();
     let (kept, gone) = (human::count(report.kept() as u64), human::count(report.let_go() as u64));
-    page.line(Span::new(Style::Strong, format!("{kept} backups are kept, {gone} are condemned")));
+    page.line(Text::new(Style::Strong, format!("{kept} backups are kept, {gone} are condemned")));
     if let Some(until) = report.shrinking_until {
         let text =
             format!("the rules were shortened lately: the longer ones count until {}", human::time(until));
-        page.line(Span::new(Style::Warn, text));
+        page.line(Text::new(Style::Warn, text));
     }
     for hold in &report.holds {
-        page.line(Span::new(Style::Warn, format!("hold {hold} is in force")));
+        page.line(Text::new(Style::Warn, format!("hold {hold} is in force")));
     }
     for why in &report.kept_back {
-        page.line(Span::new(Style::Warn, format!("nothing is condemned of system {why}")));
+        page.line(Text::new(Style::Warn, format!("nothing is condemned of system {why}")));
     }
     amounts(&mut page, "not needed by anything kept", &report.condemned);
     condemned(&mut page, report);
@@ -105,11 +107,11 @@ fn page(report: &PruneReport) -> Page {
         }
         if region.left > 0 {
             let text = format!("region {} kept {} objects", region.region, human::count(region.left));
-            page.line(Span::new(Style::Bad, text));
+            page.line(Text::new(Style::Bad, text));
         }
     }
     if report.dry_run {
-        page.line(Span::new(Style::Dim, "nothing was written or deleted"));
+        page.line(Text::new(Style::Dim, "nothing was written or deleted"));
     }
     page
 }
@@ -123,7 +125,7 @@ fn condemned(page: &mut Page, report: &PruneReport) {
             None => String::new(),
         };
         let style = if one.condemned_since.is_some() { Style::Warn } else { Style::Plain };
-        page.indented(2, Span::new(style, format!("{} leaves{since}: {why}", one.decision.id)));
+        page.indented(2, Text::new(style, format!("{} leaves{since}: {why}", one.decision.id)));
     }
     for stone in &report.waiting {
         page.indented(
@@ -171,10 +173,10 @@ fn amounts(page: &mut Page, what: &str, amounts: &Amounts) {
 fn undone_page(report: &Undone) -> Page {
     let mut page = Page::new();
     for id in &report.tombstones {
-        page.line(Span::new(Style::Good, format!("tombstone {id} counts no more")));
+        page.line(Text::new(Style::Good, format!("tombstone {id} counts no more")));
     }
     for id in &report.partly_carried_out {
-        page.line(Span::new(Style::Warn, format!("tombstone {id} was carried out in some region already")));
+        page.line(Text::new(Style::Warn, format!("tombstone {id} was carried out in some region already")));
     }
     page.line("Rules that still condemn the same start a new grace at the next prune: a hold or longer rules keep it.");
     page

@@ -96,6 +96,8 @@ pub struct Repository {
     pub identity_files: Vec<PathBuf>,
     /// This host's key file.
     pub writer_key_file: PathBuf,
+    /// The key file that has the right to prune, where it is another.
+    pub prune_key_file: Option<PathBuf>,
     /// The regions, in the order in which they are written.
     pub regions: Vec<Region>,
 }

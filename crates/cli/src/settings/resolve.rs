@@ -137,6 +137,7 @@ impl Picker<'_> {
             recipients: self.recipients(),
             identity_files: self.path("repository.identity_file").into_iter().collect(),
             writer_key_file: self.path("repository.writer_key_file").unwrap_or_default(),
+            prune_key_file: self.path("repository.prune_key_file"),
             regions,
         }
     }

@@ -137,6 +137,13 @@ pub const KEYS: &[Key] = &[
          Refused when others can read it.",
     ),
     key(
+        "repository.prune_key_file",
+        Kind::Path,
+        None,
+        "The key file of a writer that has the right to prune (`key add-writer --right prune`), for `prune` and `hold`. Best on \
+         a host that is no database host: who takes that one can then delete nothing. Unset: repository.writer_key_file.",
+    ),
+    key(
         "repository.region",
         Kind::Regions,
         None,

@@ -111,6 +111,7 @@ pub(crate) async fn mini_backup(
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "the steps of a backup, one after the other")]
 async fn mini(
     repository: &Repository,
     place: &Place,
@@ -189,7 +190,7 @@ async fn mini(
     steps.one()?;
     tried!(put_name(&set, Named::Map { place: place.clone(), backup, number: 0 }).await);
     let stopped = tried!(now(repository.world()));
-    let manifest = manifest(place, backup, parent.as_ref(), &packs, at, (started, stopped), fate.damaged);
+    let manifest = manifest(place, backup, parent.as_ref(), &packs, at, (started, stopped, fate.damaged));
     steps.one()?;
     let word = Arc::new(futures::lock::Mutex::new(word));
     COMMITTING.set(COMMITTING.get() + 1);
@@ -236,8 +237,7 @@ fn manifest(
     parent: Option<&Manifest>,
     pages: &[Option<PackId>],
     at: At,
-    (started, stopped): (seawall_repo::time::Time, seawall_repo::time::Time),
-    damaged: bool,
+    (started, stopped, damaged): (seawall_repo::time::Time, seawall_repo::time::Time, bool),
 ) -> Manifest {
     let mut used: BTreeMap<([u8; 16], u32), (PackId, u64)> = BTreeMap::new();
     for pack in pages.iter().flatten() {
@@ -311,7 +311,7 @@ pub(crate) async fn forged(
     let pages = [Some(PackId { backup, number: 0 }); PAGES];
     let set = repository.regions().set();
     put_name(&set, Named::Pack { place: place.clone(), backup, number: 0 }).await?;
-    let mut manifest = manifest(place, backup, None, &pages, at, (claimed, claimed), false);
+    let mut manifest = manifest(place, backup, None, &pages, at, (claimed, claimed, false));
     if empty {
         manifest.header.bytes = 0;
     }

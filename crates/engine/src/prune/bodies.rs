@@ -20,8 +20,10 @@ const AT_ONCE: usize = 4;
 #[derive(Debug, Clone)]
 pub(super) struct Body {
     pub(super) packs: Vec<PackId>,
+    /// Of each pack, the bytes that the backup's map uses, by pages.
+    pub(super) used_of_pack: Vec<u64>,
     pub(super) uses: Vec<BackupId>,
-    /// Bytes of those packs, and of them those that its map still uses, by pages.
+    /// Bytes of those packs, and of them those that its map uses.
     pub(super) stored_bytes: u64,
     pub(super) used_bytes: u64,
 }
@@ -62,14 +64,16 @@ impl Bodies {
             let body = match manifest {
                 Ok(manifest) => {
                     let rows = &manifest.body.packs;
+                    let used_of_pack: Vec<u64> = rows
+                        .iter()
+                        .map(|row| share(row.stored_bytes, row.pages_in_use, row.pages_stored))
+                        .collect();
                     Ok(Body {
                         packs: rows.iter().map(|row| row.pack).collect(),
                         uses: manifest.body.uses.clone(),
                         stored_bytes: rows.iter().map(|row| row.stored_bytes).sum(),
-                        used_bytes: rows
-                            .iter()
-                            .map(|row| share(row.stored_bytes, row.pages_in_use, row.pages_stored))
-                            .sum(),
+                        used_bytes: used_of_pack.iter().sum(),
+                        used_of_pack,
                     })
                 }
                 Err(error) if error.kind() == Kind::Data => Err(error.to_string()),

@@ -14,6 +14,7 @@
 mod bodies;
 mod carry_out;
 mod clocks;
+mod cost;
 mod held;
 mod look;
 mod needed;
@@ -27,6 +28,7 @@ mod undo;
 
 use std::time::Duration;
 
+pub use cost::{ByAge, ByReason, CostReport, Forecast, cost};
 pub(crate) use held::held;
 pub use plan::{Amount, Amounts};
 pub use report::{Decided, PruneReport, RegionPruned, Waiting};

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::plan::Amounts;
 use crate::monitor::Finding;
-use crate::retention::{Decision, Leaving, Policy};
+use crate::retention::{Decision, Leaving, Point, Policy};
 
 /// What a prune decided and did.
 #[derive(Debug, Clone, Serialize)]
@@ -24,6 +24,9 @@ pub struct PruneReport {
     pub shrinking_until: Option<Time>,
     /// Every backup, with every reason.
     pub backups: Vec<Decided>,
+    /// The backups as the rules see them; for pictures.
+    #[serde(skip)]
+    pub points: Vec<Point>,
     /// What leaves within the next thirty days.
     pub leaving: Vec<Leaving>,
     /// Everything that is there and not needed.

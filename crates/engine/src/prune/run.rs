@@ -429,6 +429,7 @@ fn report(
                 decision,
             })
             .collect(),
+        points: settled.points.clone(),
         leaving,
         condemned,
         newly_condemned: plans.iter().map(|plan| plan.new.manifests.len() as u64).sum(),
@@ -484,7 +485,7 @@ fn waiting(seen: &Seen) -> Vec<Waiting> {
     waiting
 }
 
-fn refuse_unfit(rules: &RetentionRules) -> Result<()> {
+pub(super) fn refuse_unfit(rules: &RetentionRules) -> Result<()> {
     if !rules.policy.has_rules() {
         return Err(Error::usage("retention.no-rules", "no rule says what to keep, so nothing may leave")
             .hint(

@@ -195,7 +195,9 @@ async fn forge_backup(bench: &Bench, host: &Repository, number: u64) {
     let start = SegmentNo(10).first_lsn(bench.size).unwrap().0;
     let (timeline, size) = (Timeline::FIRST, bench.size);
     let at = At { timeline, start: Lsn(start + 40), stop: Lsn(start + 48), size };
-    crate::backup::testing::forged(host, &bench.place(), at, claimed, number % 3 == 0).await.unwrap();
+    crate::backup::testing::forged(host, &bench.place(), at, claimed, number.is_multiple_of(3))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

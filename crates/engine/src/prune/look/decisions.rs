@@ -187,6 +187,13 @@ pub(in crate::prune) async fn tombstones(
     Ok(TombstonesSeen { seen, strays, strange })
 }
 
+/// The objects of one hold.
+#[derive(Default)]
+struct HoldNames {
+    hold: Option<(ObjectName, Option<Time>)>,
+    released: Option<ObjectName>,
+}
+
 /// All holds of a place, released ones included. `known`: those that were in force before.
 pub(in crate::prune) async fn holds(
     repository: &Repository,
@@ -195,19 +202,18 @@ pub(in crate::prune) async fn holds(
     broken: &mut Broken,
     findings: &mut Vec<Finding>,
 ) -> Result<(Vec<HoldSeen>, u64)> {
-    let mut names: BTreeMap<RecordId, (Option<(ObjectName, Option<Time>)>, Option<ObjectName>)> =
-        BTreeMap::new();
+    let mut names: BTreeMap<RecordId, HoldNames> = BTreeMap::new();
     let strange = each(repository, &place.holds(), broken, |found| {
         let stored = found.first_stored();
         match *found.name.named() {
-            Named::Hold { id, .. } => names.entry(id).or_default().0 = Some((found.name, stored)),
-            Named::HoldReleased { id, .. } => names.entry(id).or_default().1 = Some(found.name),
+            Named::Hold { id, .. } => names.entry(id).or_default().hold = Some((found.name, stored)),
+            Named::HoldReleased { id, .. } => names.entry(id).or_default().released = Some(found.name),
             _ => {}
         }
     })
     .await;
     let mut seen = Vec::new();
-    for (id, (hold, released)) in names {
+    for (id, HoldNames { hold, released }) in names {
         let Some((name, stored)) = hold else { continue };
         let released = match released {
             None => false,

@@ -81,9 +81,9 @@ pub(super) async fn folders(
         let folder = folders.entry(backup).or_default();
         let one = Numbered { number, bytes: found.bytes(), regions: InRegions::of(&found, regions) };
         if is_pack {
-            folder.packs.push(one)
+            folder.packs.push(one);
         } else {
-            folder.maps.push(one)
+            folder.maps.push(one);
         }
         folder.newest = folder.newest.max(found.last_stored());
         let first = found.first_stored();

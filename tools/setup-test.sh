@@ -111,6 +111,42 @@ fetch_all_postgresql() {
     [ "$known" = yes ] || die "no PostgreSQL build is pinned for $machine"
 }
 
+# Whether this user may install packages.
+may_install() {
+    command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }; }
+}
+
+icu_server() {
+    local major linked
+    for major in 18 17 16 15; do
+        linked=$(ldd "/usr/lib/postgresql/$major/bin/postgres" 2>/dev/null || true)
+        case $linked in *libicui18n*) return 0 ;; esac
+    done
+    return 1
+}
+
+# The fetched builds know no ICU; Debian's server does. Where it cannot be installed, the tests that need it are left out of the
+# run by name (`make test` passes .cache/left-out to nextest, which counts them as skipped), and that is said here and at the end.
+need_icu_server() {
+    rm -f $cache/left-out
+    if icu_server; then return; fi
+    local package=postgresql-15
+    if may_install && ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
+        # The major that this release of Debian has, without the cluster that its package would start.
+        package=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: \(postgresql-[0-9]*\)$/\1/p' | head -n 1)
+        package=${package:-postgresql-15}
+        local -a as_root=()
+        [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+        "${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+        echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/no-main.conf >/dev/null
+        # In a subshell: without this server everything else can still be tested.
+        (install_packages "$package") || say "$package could not be installed"
+        if icu_server; then return; fi
+    fi
+    echo '-E not(test(/needs_icu/))' > $cache/left-out
+    say "SKIPPED: the tests named needs_icu, because no PostgreSQL with ICU is installed; to run them install $package"
+}
+
 # PostgreSQL refuses to run as root, so root needs somebody else to run it as.
 need_server_user() {
     [ "$(id -u)" -eq 0 ] || return 0
@@ -147,6 +183,7 @@ exec 9> "$cache/setup.lock"
 flock 9
 fetch_all_postgresql
 need_libraries
+need_icu_server
 need_server_user
 need_nextest
 need_rescue_python

@@ -14,6 +14,9 @@ use crate::{Context, Failure, Result};
 /// Majors that seawall supports and tests run against, oldest first.
 pub const MAJORS: [u16; 5] = [14, 15, 16, 17, 18];
 
+/// The first major whose clusters can have ICU as their provider.
+pub(crate) const ICU_PROVIDER_SINCE: u16 = 15;
+
 /// The majors to test: all supported ones, or those named in `SEAWALL_TEST_MAJORS` (`"15,18"`).
 pub fn majors() -> Vec<u16> {
     match std::env::var("SEAWALL_TEST_MAJORS") {
@@ -61,6 +64,21 @@ impl Binaries {
             }
         }
         Ok(None)
+    }
+
+    /// The newest build on this machine that knows ICU.
+    ///
+    /// # Errors
+    /// There is none: the text says how to get one.
+    pub fn newest_with_icu() -> Result<Self> {
+        for major in MAJORS.into_iter().rev().filter(|major| *major >= ICU_PROVIDER_SINCE) {
+            if let Some(found) = Self::find_with_icu(major)? {
+                return Ok(found);
+            }
+        }
+        Err(Failure::new(
+            "no PostgreSQL with ICU on this machine: run `make setup-test`, or install Debian's postgresql",
+        ))
     }
 
     /// The path of one program.

@@ -143,7 +143,7 @@ impl Site {
     pub(crate) fn restored(&self, more: &[&str]) -> Result<Server> {
         let directory = self.new_directory();
         self.restore(&directory, more)?.expect_code(0)?;
-        recovered(Server::existing(self.server.major(), &directory)?)
+        recovered(Server::existing(self.server.major(), &directory)?.with_binaries(self.server.binaries()))
     }
 
     /// Ends the current segment and waits until all WAL is archived.

@@ -4,6 +4,7 @@
 //! and not a silent default.
 
 use super::{Server, layout};
+use crate::binaries::ICU_PROVIDER_SINCE;
 use crate::{Binaries, Failure, Result, Scratch, template};
 
 /// Where a server's files are.
@@ -180,7 +181,7 @@ impl ServerBuilder {
         match &self.locale {
             Locale::C => options.push("--locale=C".to_owned()),
             Locale::CUtf8 => options.push("--locale=C.UTF-8".to_owned()),
-            Locale::Icu(_) if self.major < 15 => {
+            Locale::Icu(_) if self.major < ICU_PROVIDER_SINCE => {
                 return Err(Failure::new("a cluster's locale provider can be ICU from PostgreSQL 15 on"));
             }
             Locale::Icu(name) => options.extend([

@@ -67,6 +67,12 @@ impl Server {
         Ok(Self::with_files(Binaries::find(major)?, files, Scratch::new()?))
     }
 
+    /// The same with the programs of another build.
+    pub fn with_binaries(mut self, binaries: &Binaries) -> Self {
+        self.binaries = binaries.clone();
+        self
+    }
+
     /// The same with a `postgresql.conf` outside the data directory (Debian's layout).
     pub fn with_config_file(mut self, config_file: &Path) -> Self {
         self.files.config_file = config_file.to_owned();

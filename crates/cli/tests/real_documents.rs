@@ -99,7 +99,7 @@ fn a_restore_says_what_became_of_the_configuration_and_why() -> Result<()> {
     {
         assert!(said.contains(wanted), "{said}");
     }
-    assert!(said.contains("primary_conninfo = '' instead of '(not shown"), "{said}");
+    assert!(said.contains("primary_conninfo = '' instead of 'host=old password=********'"), "{said}");
     assert!(!said.contains("switched off") && !said.contains("hunter2"), "{said}");
     Ok(())
 }

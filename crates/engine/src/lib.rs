@@ -19,6 +19,7 @@ pub mod prune;
 pub mod repository;
 pub mod restore;
 pub mod retention;
+pub mod secrets;
 pub mod source;
 pub mod status;
 pub mod target;

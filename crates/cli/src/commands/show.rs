@@ -2,6 +2,7 @@
 
 use seawall_engine::Result;
 use seawall_engine::list::{self, Shown};
+use seawall_engine::secrets::masked;
 use seawall_engine::text;
 use seawall_engine::words::World;
 use serde_json::json;
@@ -32,6 +33,8 @@ pub fn run(args: &ShowArgs, global: &Global, output: &Output) -> Result<Outcome>
 /// The documented JSON form.
 fn document(shown: &Shown) -> serde_json::Value {
     let body = &shown.manifest.body;
+    let mut server = body.server.clone();
+    server.settings.values_mut().for_each(|value| *value = masked(value));
     json!({
         "header": shown.manifest.header,
         "regions": shown.regions,

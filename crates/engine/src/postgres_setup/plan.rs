@@ -54,7 +54,7 @@ pub enum Change {
 pub struct Difference {
     /// Its name.
     pub name: &'static str,
-    /// What is in force.
+    /// What is in force, secrets masked.
     pub from: String,
     /// What shall be.
     pub to: String,
@@ -120,7 +120,13 @@ pub fn changes(current: &BTreeMap<String, Current>, wanted: &ArchivingWanted) ->
         };
         let to = if change == Change::InFiles { now.coming() } else { to };
         let (from, to) = (now.in_force.clone(), to.to_owned());
-        Some(Difference { name, from, to, change, needs_restart: now.needs_restart })
+        Some(Difference {
+            name,
+            from: crate::secrets::masked(&from),
+            to,
+            change,
+            needs_restart: now.needs_restart,
+        })
     };
     rules.into_iter().filter_map(differs).collect()
 }

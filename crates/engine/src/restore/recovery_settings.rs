@@ -3,7 +3,7 @@
 //! Promises: `postgresql.auto.conf` is read last, so what stands in it wins over every inherited file; each recovery setting of
 //! the server's version is decided here, so none of another life has force (a command, a primary, a slot, a delay, a target);
 //! exactly one target is set; a clone does not archive unless it is the successor; settings that recovery needs at least as large
-//! never become smaller. What was inherited is returned to be shown, and stays in the file as a comment.
+//! never become smaller. What was inherited is returned to be shown, secrets masked, and stays in the file as a comment.
 //! Deliberately does not read or write files.
 
 mod decide;
@@ -17,6 +17,7 @@ use self::decide::Decided;
 use super::conf_text::{self, FoundSetting};
 use super::plan::StopAt;
 use crate::archive::plan_file::PLAN_FILE_NAME;
+use crate::secrets::masked;
 
 /// What the server does when it has reached the target (`recovery_target_action`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -152,7 +153,7 @@ pub fn recovery_settings(
     let decided_on = |name: &str| decided.iter().find(|decided| decided.name == name);
     let neutralised = found.iter().filter_map(|found| {
         let Decided { value, why, .. } = decided_on(&found.name)?;
-        (*value != found.value).then(|| Neutralised { found: shown(found), now: value.clone(), why })
+        (*value != found.value).then(|| Neutralised { found: shown(found), now: masked(value), why })
     });
     let is_kept_command =
         |found: &&FoundSetting| is_command(&found.name) && decided_on(&found.name).is_none();
@@ -163,17 +164,13 @@ pub fn recovery_settings(
             Purpose::Standby { .. } => "standby.signal",
         },
         neutralised: neutralised.collect(),
-        commands_in_force: found.iter().filter(is_kept_command).cloned().collect(),
+        commands_in_force: found.iter().filter(is_kept_command).map(shown).collect(),
     })
 }
 
-/// What is shown of an inherited setting: not a password.
+/// What is shown of an inherited setting: no secret in it.
 fn shown(found: &FoundSetting) -> FoundSetting {
-    let may_hold_one = |value: &str| value.to_ascii_lowercase().contains("password") || value.contains("://");
-    if found.name == "primary_conninfo" && may_hold_one(&found.value) {
-        return FoundSetting { value: "(not shown: it may hold a password)".to_owned(), ..found.clone() };
-    }
-    found.clone()
+    FoundSetting { value: masked(&found.value), ..found.clone() }
 }
 
 /// Settings whose value the server runs or loads.

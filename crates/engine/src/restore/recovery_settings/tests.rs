@@ -178,6 +178,14 @@ fn a_password_of_an_inherited_primary_is_not_shown() {
         assert_eq!(settings.neutralised.len(), 1);
         assert!(!format!("{:?}", settings.neutralised).contains("hunter2"), "{:?}", settings.neutralised);
     }
+    let kept = ConfFile { name: "c", content: b"archive_command = 'PGPASSWORD=hunter2 push %p'\n" };
+    let mut successor = request(16, &none);
+    successor.is_successor = true;
+    for request in [&request(16, &none), &successor] {
+        let settings = recovery_settings(b"", &[kept], request).unwrap();
+        let told = format!("{:?} {:?}", settings.neutralised, settings.commands_in_force);
+        assert!(told.contains("push %p") && !told.contains("hunter2"), "{told}");
+    }
     let settings = recovery_settings(b"primary_conninfo = 'host=old'\n", &[], &request(16, &none)).unwrap();
     assert_eq!(settings.neutralised.first().unwrap().found.value, "host=old");
 }

@@ -110,7 +110,7 @@ fn a_key_that_docs_json_does_not_name_is_found_wherever_it_stands() {
         (r#"{"clutser": "x"}"#, list, "`clutser`"),
         (r#"{"backups": [{"way": "full"}, {"wya": "full"}]}"#, list, "`wya`"),
         (r#"{"findings": [{"id": "x", "whta": "y"}]}"#, list, "`whta`"),
-        (r#"{"requests": [["one", {"put": {"calls": 1, "cals": 2}}]]}"#, "seawall backup", "`cals`"),
+        (r#"{"requests": [{"region": "one", "put": {"calls": 1, "cals": 2}}]}"#, "seawall backup", "`cals`"),
         // Known elsewhere is not known here.
         (r#"{"regions": [{"name": "one"}]}"#, "seawall status", "`name`"),
         (r#"{"any_name": "1"}"#, "seawall show latest", "`any_name`"),

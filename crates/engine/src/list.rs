@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
-use crate::repository::{BackupEntry, Repository};
+use crate::repository::{BackupEntry, Repository, Unreached};
 
 pub use seawall_repo::manifest::{Finding as DamagedPage, Way};
 
@@ -20,7 +20,7 @@ pub struct ListReport {
     /// Its backups.
     pub backups: Vec<Listed>,
     /// Regions that could not be asked, and why.
-    pub unreached: Vec<(RegionName, String)>,
+    pub unreached: Vec<Unreached>,
     /// What was not believed.
     pub findings: Vec<Finding>,
 }
@@ -91,7 +91,7 @@ pub struct Shown {
     /// Regions that show it.
     pub regions: Vec<RegionName>,
     /// Regions that could not be asked, and why.
-    pub unreached: Vec<(RegionName, String)>,
+    pub unreached: Vec<Unreached>,
     /// What was not believed on the way to it.
     pub findings: Vec<Finding>,
 }

@@ -36,8 +36,8 @@ fn page(report: &ListReport) -> Page {
     if !report.backups.is_empty() {
         page.table(0, table(report));
     }
-    for (region, why) in &report.unreached {
-        page.line(format!("region {region} could not be asked: {why}"));
+    for unreached in &report.unreached {
+        page.line(format!("region {} could not be asked: {}", unreached.region, unreached.why));
     }
     page
 }

@@ -93,8 +93,8 @@ fn page(shown: &Shown) -> Page {
     for (name, value) in lines {
         page.indented(2, format!("{name:<10} {value}"));
     }
-    for (region, why) in &shown.unreached {
-        page.line(format!("region {region} could not be asked: {why}"));
+    for unreached in &shown.unreached {
+        page.line(format!("region {} could not be asked: {}", unreached.region, unreached.why));
     }
     for found in &body.findings {
         page.indented(2, format!("DAMAGED    {} page {}", text::shown_bytes(&found.path.0), found.page));

@@ -48,11 +48,21 @@ pub struct BackupReport {
     /// Seconds from start to commit.
     pub seconds: f64,
     /// Calls and bytes, by region.
-    pub requests: Vec<(RegionName, MeterReading)>,
+    pub requests: Vec<Requests>,
     /// Everything that was told while it ran and is wrong, damaged pages included.
     pub findings: Vec<Finding>,
     /// Findings that did not fit into the list.
     pub findings_more: u64,
+}
+
+/// What was asked of a region.
+#[derive(Debug, Clone, Serialize)]
+pub struct Requests {
+    /// Which.
+    pub region: RegionName,
+    /// Calls and bytes.
+    #[serde(flatten)]
+    pub reading: MeterReading,
 }
 
 /// A region without this backup.
@@ -62,6 +72,10 @@ pub struct LeftOut {
     pub region: RegionName,
     /// Why.
     pub reason: String,
+}
+
+pub(super) fn requests(regions: &Regions) -> Vec<Requests> {
+    regions.meters().into_iter().map(|(region, reading)| Requests { region, reading }).collect()
 }
 
 impl BackupReport {

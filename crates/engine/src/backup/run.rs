@@ -439,7 +439,7 @@ impl Job<'_> {
             vanished: collected.vanished,
             damaged_pages: header.damaged_pages,
             seconds: took.as_secs_f64(),
-            requests: self.repository.regions().meters().into_iter().collect(),
+            requests: super::report::requests(self.repository.regions()),
             findings: recorded.findings,
             findings_more: recorded.more,
         }

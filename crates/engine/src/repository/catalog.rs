@@ -34,13 +34,22 @@ pub struct BackupEntry {
     pub stored: Time,
 }
 
+/// A region that could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Unreached {
+    /// Which.
+    pub region: RegionName,
+    /// Why.
+    pub why: String,
+}
+
 /// All backups of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// By system identifier as adopted, then by where they start: order comes from LSNs, never from names.
     pub backups: Vec<BackupEntry>,
     /// Regions that could not be listed, and why.
-    pub unreached: Vec<(RegionName, String)>,
+    pub unreached: Vec<Unreached>,
     /// Manifests that were not believed.
     pub refused: Vec<Finding>,
     /// The backups of those manifests.
@@ -93,8 +102,8 @@ impl Repository {
                     }
                 }
                 Listed::Broken { region, error } => {
-                    if !catalog.unreached.iter().any(|(known, _)| *known == region) {
-                        catalog.unreached.push((region, error.chain()));
+                    if !catalog.unreached.iter().any(|known| known.region == region) {
+                        catalog.unreached.push(Unreached { region, why: error.chain() });
                     }
                 }
             }
@@ -197,7 +206,8 @@ fn refused_manifest(name: &ObjectName, why: &str) -> Finding {
     }
 }
 
-fn unlistable(unreached: &[(RegionName, String)]) -> Error {
+fn unlistable(unreached: &[Unreached]) -> Error {
     let error = Error::unavailable("repository.region-unavailable", "no region can be listed");
-    unreached.iter().fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}")))
+    let told = |one: &Unreached| format!("{}: {}", one.region, one.why);
+    unreached.iter().fold(error, |error, one| error.fact("region", told(one)))
 }

@@ -14,7 +14,7 @@ mod read;
 mod settings;
 mod write;
 
-pub use catalog::{BackupEntry, Catalog};
+pub use catalog::{BackupEntry, Catalog, Unreached};
 pub use entropy::WorldEntropy;
 pub use faults::{not_served, object_error};
 pub use handle::Repository;

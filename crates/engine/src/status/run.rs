@@ -33,7 +33,7 @@ pub async fn status(repository: &Repository, options: &StatusOptions) -> Result<
         systems.push(system_seen(repository, &place, &catalog).await?);
     }
     let unreached = |name: &seawall_store::RegionName| {
-        catalog.unreached.iter().find(|(region, _)| region == name).map(|(_, why)| why.clone())
+        catalog.unreached.iter().find(|one| one.region == *name).map(|one| one.why.clone())
     };
     let regions = repository.regions().iter().map(|region| (region.name().clone(), unreached(region.name())));
     let mut findings = catalog.refused.clone();

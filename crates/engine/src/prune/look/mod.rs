@@ -86,8 +86,8 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
         holds.extend(held);
     }
     let catalog = repository.catalog().await?;
-    for (region, why) in &catalog.unreached {
-        broken.entry(region.clone()).or_insert_with(|| why.clone());
+    for unreached in &catalog.unreached {
+        broken.entry(unreached.region.clone()).or_insert_with(|| unreached.why.clone());
     }
     findings.extend(catalog.refused);
     for adoption in adoptions {

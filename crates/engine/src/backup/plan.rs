@@ -161,6 +161,7 @@ mod tests {
             uses_more: false,
             damaged_pages: 0,
             from_standby: false,
+            next_xid: None,
         }
     }
 

@@ -348,6 +348,7 @@ impl Job<'_> {
             damaged_pages: collected.broken_count,
             from_standby: stopped.on_standby,
         };
+            next_xid: stopped.next_xid,
         let used: BTreeSet<BackupId> =
             packs.iter().map(|row| row.pack.backup).chain(collected.map_backups.iter().copied()).collect();
         let uses: Vec<BackupId> = used.into_iter().filter(|backup| *backup != self.backup).collect();

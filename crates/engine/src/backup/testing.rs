@@ -279,6 +279,7 @@ fn manifest(
         uses_more: false,
         damaged_pages: u64::from(damaged),
         from_standby: false,
+        next_xid: None,
     };
     header.set_uses(&uses);
     let finding = seawall_repo::manifest::Finding {

@@ -3,12 +3,14 @@
 //! Promises: pure; a plan is returned only where every segment from the backup's start to the target is there, each from the
 //! one timeline that may serve it; a refusal names the nearest points that can be reached and what to type.
 //! What it cannot know it says: without an index of WAL the times of commits are known only within bounds, so a time is judged
-//! by the servers' clocks in backups and by when segments were archived ([`RecoveryPlan::basis`]).
+//! by the servers' clocks in backups and by when segments were archived, a transaction by the numbers that had been given out when
+//! backups ended ([`RecoveryPlan::basis`]).
 
 mod branches;
 mod judge;
 mod refusal;
 mod settle;
+mod transaction;
 
 use seawall_pg::{Lsn, SegmentNo, Timeline, Version, WalSegmentSize};
 use seawall_repo::id::BackupId;
@@ -45,6 +47,8 @@ pub struct BackupFacts {
     pub damaged_pages: u64,
     /// Whether it was taken from a standby.
     pub from_standby: bool,
+    /// A number, with its epoch, above those of all transactions that had one when it ended, where that is known.
+    pub next_xid: Option<u64>,
     /// The regions that hold its manifest.
     pub regions: Vec<String>,
 }

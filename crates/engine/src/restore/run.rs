@@ -301,6 +301,7 @@ async fn settle(
         return Ok(None);
     }
     let end = match plan.needs_end_of_wal() {
+        next_xid: header.next_xid,
         true => Some(find_end(repository, place, plan, local, of).await?),
         false => None,
     };

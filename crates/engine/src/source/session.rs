@@ -56,6 +56,9 @@ pub struct Stopped {
     pub tablespace_map: Vec<u8>,
     /// The server's clock right after the stop, microseconds since 1970: commits below `stop_lsn` are older.
     pub at_us: i64,
+    /// A transaction's number, with its epoch, that was given out after the stop: all that had one before have a lower one.
+    /// None on a standby, and from a server that gives none out.
+    pub next_xid: Option<u64>,
 }
 
 /// Why there is no backup.
@@ -146,8 +149,22 @@ impl Started {
             Ok(answer) => answer.only().map_err(during)?.in_order(),
             Err(error) => return Err(self.why_not_stopped(error).await),
         };
-        let stopped = self.stopped(&columns)?;
+        let mut stopped = self.stopped(&columns)?;
+        if !self.on_standby {
+            stopped.next_xid = self.next_xid().await?;
+        }
         Ok((stopped, self.connection))
+    }
+
+    /// Takes a number, because no function tells the next one: a snapshot names the last that ended, and the last checkpoint is
+    /// older than the backup. A server that refuses (it protects itself from wraparound) shall be backed up all the same.
+    async fn next_xid(&self) -> Result<Option<u64>, SessionError> {
+        match self.connection.ask("a transaction's number", "SELECT pg_current_xact_id()::text AS xid").await
+        {
+            Ok(answer) => answer.only().and_then(|row| row.parsed("xid")).map(Some).map_err(during),
+            Err(QueryError::Refused { .. }) => Ok(None),
+            Err(error) => Err(during(error)),
+        }
     }
 
     fn stopped(&self, columns: &[Option<String>]) -> Result<Stopped, SessionError> {
@@ -167,6 +184,7 @@ impl Started {
         }))?;
         Ok(Stopped {
             at_us,
+            next_xid: None,
             start_lsn: read.start,
             stop_lsn,
             timeline: read.timeline,

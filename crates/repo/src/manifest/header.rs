@@ -73,6 +73,9 @@ pub struct ManifestHeader {
     pub damaged_pages: u64,
     /// Whether it was taken from a standby.
     pub from_standby: bool,
+    /// A number, with its epoch, above those of all transactions that had one when it ended; `None` where nobody could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_xid: Option<u64>,
 }
 
 impl ManifestHeader {

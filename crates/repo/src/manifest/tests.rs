@@ -42,6 +42,7 @@ fn manifest() -> Manifest {
         uses_more: false,
         damaged_pages: 1,
         from_standby: false,
+        next_xid: Some((7 << 32) + 700),
     };
     let node = NodeRef { backup: backup(8), map: 1, frame: 2, offset: 3, length: 4 };
     let pack = PackId { backup: backup(9), number: 0 };

@@ -415,6 +415,7 @@ impl Writer {
             uses_more: false,
             damaged_pages: 0,
             from_standby: false,
+            next_xid: None,
         };
         header.set_uses(&uses);
         let body = ManifestBody {

@@ -9,11 +9,13 @@ use seawall_pg::{History, Lsn, SegmentNo, Timeline, WalSegmentSize};
 use seawall_repo::time::Time;
 
 use super::refusal::{Hole, ReachablePoint};
+use super::transaction;
 use super::{BackupFacts, PathSpan, PlanInput, RecoveryPlan, Refusal, ServeRange};
 use crate::restore::target::Point;
 use crate::restore::wal_inventory::Reach;
 
 /// A branch from one backup on.
+#[derive(Clone)]
 pub(super) struct Way<'a> {
     pub(super) history: &'a History,
     pub(super) backup: &'a BackupFacts,
@@ -51,12 +53,18 @@ pub(super) fn judge(input: &PlanInput<'_>, timeline: Timeline) -> Judged {
 }
 
 fn best(input: &PlanInput<'_>, history: &History) -> Result<RecoveryPlan, Refusal> {
-    let ways: Vec<Way<'_>> = ways(input, history);
+    let mut ways: Vec<Way<'_>> = ways(input, history);
     if ways.is_empty() {
         return Err(no_way(input, history));
     }
-    if matches!(input.target.point(), Point::Xid(_) | Point::Name(_)) {
-        refuse_to_guess(input, &ways)?;
+    if ways.len() > 1 && input.backup.is_none() {
+        match input.target.point() {
+            Point::Xid(xid) => {
+                ways = transaction::behind(&ways, *xid).map_err(|why| backup_needed(input, &ways, why))?;
+            }
+            Point::Name(_) => return Err(backup_needed(input, &ways, NO_INDEX)),
+            _ => {}
+        }
     }
     let leading = ways.iter().filter(|way| miss(input, way).is_none());
     let newest_point = matches!(input.target.point(), Point::Latest);
@@ -105,18 +113,20 @@ fn miss(input: &PlanInput<'_>, way: &Way<'_>) -> Option<Miss> {
     }
 }
 
-/// A transaction or a name may be anywhere: beginning too late never finds it, beginning early costs hours.
-fn refuse_to_guess(input: &PlanInput<'_>, ways: &[Way<'_>]) -> Result<(), Refusal> {
-    if ways.len() < 2 || input.backup.is_some() {
-        return Ok(());
-    }
-    let mut backups: Vec<_> = ways.iter().map(|way| (way.backup.id, way.backup.stopped)).collect();
-    backups.sort_by_key(|(_, stopped)| Reverse(*stopped));
-    Err(Refusal::BackupNeeded {
+const NO_INDEX: &str =
+    "the archive has no index of restore points; the server's log, or whoever made it, knows when that was";
+
+/// What may be anywhere: beginning too late never finds it, beginning early costs hours.
+fn backup_needed(input: &PlanInput<'_>, ways: &[Way<'_>], why: &'static str) -> Refusal {
+    let facts = |way: &Way<'_>| (way.backup.id, way.backup.started, way.backup.stopped);
+    let mut backups: Vec<_> = ways.iter().map(facts).collect();
+    backups.sort_by_key(|(_, _, stopped)| Reverse(*stopped));
+    Refusal::BackupNeeded {
         target: input.target.to_string(),
+        why,
         backups,
         command: input.as_asked.to_owned(),
-    })
+    }
 }
 
 /// No backup of the branch is usable: none belongs to it, or each lacks WAL of its own.
@@ -204,6 +214,11 @@ fn basis(input: &PlanInput<'_>, way: &Way<'_>) -> Vec<String> {
         "backup {} ended at {} on timeline {}, at {} by its server's clock",
         backup.id, backup.stop, backup.stop_timeline, backup.stopped
     )];
+    if let (Point::Xid(xid), Some(next)) = (input.target.point(), backup.next_xid) {
+        basis.push(format!(
+            "when it ended, transactions had come to number {next}; {xid} is behind that, so it ended behind the backup, too"
+        ));
+    }
     if matches!(input.target.point(), Point::Time(_)) {
         basis.push(match way.commits_until {
             Some(until) => format!(

@@ -101,7 +101,7 @@ pub enum Refusal {
     #[error("{target} can be reached on {} branches of the cluster's history, which lead to different data", .branches.len())]
     Ambiguous { target: String, branches: Vec<Branch>, command: String },
     #[error("where {target} lies is not known, so the backup to begin with must be named")]
-    BackupNeeded { target: String, backups: Vec<(BackupId, Time)>, command: String },
+    BackupNeeded { target: String, why: &'static str, backups: Vec<(BackupId, Time, Time)>, command: String },
 }
 
 impl ReachablePoint {
@@ -186,11 +186,12 @@ fn explain(error: Error, refusal: Refusal) -> Error {
         Refusal::Ambiguous { branches, command, .. } => branches.iter().fold(error, |error, branch| {
             error.fact("branch", describe(branch)).hint(format!("{command} --timeline {}", branch.timeline))
         }),
-        Refusal::BackupNeeded { backups, command, .. } => backups
-            .into_iter()
-            .fold(error.hint("Name the newest backup that ended before it:"), |error, (id, stopped)| {
-                error.hint(format!("{command} --backup {id}     (ended {stopped})"))
-            }),
+        Refusal::BackupNeeded { backups, command, why, .. } => backups.into_iter().fold(
+            error.fact("why", why).hint("Name the newest backup that ended before it:"),
+            |error, (id, started, stopped)| {
+                error.hint(format!("{command} --backup {id}     (began {started}, ended {stopped})"))
+            },
+        ),
     }
 }
 

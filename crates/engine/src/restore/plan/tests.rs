@@ -30,6 +30,7 @@ fn backup(number: u8, timeline: u32, start: u64, stop: u64, stopped: u64) -> Bac
         bytes: 1 << 30,
         damaged_pages: 0,
         from_standby: false,
+        next_xid: None,
         regions: vec!["north".into()],
     }
 }
@@ -86,15 +87,19 @@ impl World {
         self
     }
 
-    fn plan(&self) -> Result<RecoveryPlan, Refusal> {
-        plan(&PlanInput {
+    fn input(&self) -> PlanInput<'_> {
+        PlanInput {
             backups: &self.backups,
             wal: &self.wal,
             target: &self.target,
             backup: self.backup,
             command: "seawall restore -D /srv/new",
             as_asked: "seawall restore -D /srv/new --as-asked",
-        })
+        }
+    }
+
+    fn plan(&self) -> Result<RecoveryPlan, Refusal> {
+        plan(&self.input())
     }
 
     fn refused(&self) -> Refusal {
@@ -378,13 +383,47 @@ fn two_servers_promoted_to_one_timeline_are_a_conflict() {
 }
 
 #[test]
-fn a_transaction_needs_a_named_backup_where_several_could_be_meant() {
-    let mut world = World::new().to(Point::Xid(700));
-    let error = Error::from(world.refused());
-    assert_eq!(error.id(), "restore.backup-needed");
-    assert!(error.hints()[1].contains("--backup 20310504T000002Z"), "the newest first: {error:?}");
-    world.backup = Some(world.backups[0].id);
-    assert_eq!(world.plan().unwrap().backup.id, world.backups[0].id);
+fn a_transaction_or_a_name_needs_a_named_backup_where_several_could_be_meant() {
+    for point in [Point::Xid(700), Point::Name("before the release".into())] {
+        let mut world = World::new().to(point);
+        let error = Error::from(world.refused());
+        assert_eq!(error.id(), "restore.backup-needed");
+        assert_eq!(
+            error.hints()[1],
+            "seawall restore -D /srv/new --as-asked --backup 20310504T000002Z-0000000000000000     \
+             (began 2031-05-04T00:08:00.000000Z, ended 2031-05-04T00:09:00.000000Z)",
+            "the newest first"
+        );
+        world.backup = Some(world.backups[0].id);
+        assert_eq!(world.plan().unwrap().backup.id, world.backups[0].id);
+    }
+}
+
+#[test]
+fn a_transaction_begins_with_the_newest_backup_that_certainly_ended_before_it() {
+    let mut world = World::new();
+    world.backups.push(backup(3, 1, 14, 15, 15));
+    for (backup, next) in world.backups.iter_mut().zip([1000, 2000, 3000]) {
+        backup.next_xid = Some((5 << 32) + next);
+    }
+    let chosen = |world: &World, xid| {
+        let plan = plan(&PlanInput {
+            target: &RecoveryTarget::new(Point::Xid(xid), false, TimelineChoice::default()).unwrap(),
+            ..world.input()
+        });
+        plan.map(|plan| plan.backup.id)
+    };
+    let ids: Vec<_> = world.backups.iter().map(|backup| backup.id).collect();
+    assert_eq!(chosen(&world, 2999), Ok(ids[1]), "the third may have ended behind it");
+    assert_eq!((chosen(&world, 3000), chosen(&world, 1999)), (Ok(ids[2]), Ok(ids[0])));
+    let error = Error::from(chosen(&world, 999).unwrap_err());
+    assert_eq!((error.id(), error.hints().len()), ("restore.backup-needed", 4));
+    assert!(error.facts()[0].1.contains("before any of these backups"), "{error:?}");
+    // One that does not say is not taken for one that fits, nor is a damaged one while another leads there.
+    world.backups[2].next_xid = None;
+    assert_eq!(chosen(&world, 3500), Ok(ids[1]));
+    world.backups[1].damaged_pages = 1;
+    assert_eq!(chosen(&world, 3500), Ok(ids[0]));
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn backup(number: u8, timeline: u32, start: u64, stop: u64) -> BackupSeen {
         uses_more: false,
         damaged_pages: 0,
         from_standby: false,
+        next_xid: None,
     };
     BackupSeen { header, regions: vec![region("north"), region("south")] }
 }

@@ -7,7 +7,8 @@
 mod support;
 
 use seawall_testkit::{Binaries, Locale, Result, Server, oracles};
-use support::Site;
+use serde_json::Value;
+use support::{Site, json, says};
 
 /// Words that every sorter orders in its own way: case, umlauts, punctuation, numbers, other scripts.
 const WORDS: &str = "'a', 'B', 'b', 'A', 'Zebra', 'zebra', 'äpfel', 'Apfel', 'apfel', 'Äpfel', 'ß', 'ss', 'co-op', 'coop', \
@@ -83,7 +84,34 @@ fn text_sorted_by_icu_comes_back_in_order_needs_icu() -> Result<()> {
     assert_eq!(server.value(book)?, before);
     let provider = "SELECT datlocprovider FROM pg_database WHERE datname = 'postgres'";
     assert_eq!(server.value(provider)?, "i");
+    let told =
+        json(&site.restore(&site.new_directory(), &["--latest", "--dry-run", "--json"])?.expect_code(0)?)?;
+    let icu = &told["collations"][0];
+    let version = site.server.value("SELECT datcollversion FROM pg_database WHERE datname = 'postgres'")?;
+    assert_eq!(
+        (&icu["provider"], &icu["verdict"], &icu["here"]),
+        (&"icu".into(), &"unknown".into(), &Value::Null)
+    );
+    assert!(icu["recorded"].as_array().is_some_and(|all| all.contains(&version.into())), "{icu}");
     let twice = server.execute("INSERT INTO names VALUES ('MÜLLER')");
     assert!(twice.is_err_and(|error| error.text().contains("names_pkey")), "one name whatever its case");
+    Ok(())
+}
+
+/// As if the host had been upgraded since the indexes were built: the catalog records another version of the C library.
+#[test]
+fn a_restore_under_another_c_library_says_what_to_type() -> Result<()> {
+    let site = Site::new(Server::builder(17).locale(Locale::CUtf8).archive_command("false").start()?)?;
+    site.server.execute("UPDATE pg_database SET datcollversion = '2.13' WHERE datname = 'postgres'")?;
+    let report = site.backup(&[])?;
+    let id = report["backup"].as_str().unwrap_or_default().to_owned();
+    let shown = json(&site.seawall(["show", &id, "--json"])?.expect_code(0)?)?;
+    let here = shown["server"]["libc"].as_str().unwrap_or_default().to_owned();
+    assert!(here.starts_with("2."), "{}", shown["server"]);
+    site.archive_all()?;
+    let restored = site.restore(&site.new_directory(), &["--latest"])?;
+    let restored =
+        says(restored, 1, &["restore.collations-differ", "2.13", &here, "reindexdb --dbname=postgres"])?;
+    assert!(restored.stdout.contains("Collation versions differ"), "{}", restored.stdout);
     Ok(())
 }

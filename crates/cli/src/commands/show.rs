@@ -38,7 +38,7 @@ fn document(shown: &Shown) -> serde_json::Value {
     json!({
         "header": shown.manifest.header,
         "regions": shown.regions,
-        "server": body.server,
+        "server": server,
         "tablespaces": body.tablespaces,
         "databases": body.databases,
         "slots": body.slots,

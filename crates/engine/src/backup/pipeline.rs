@@ -15,6 +15,7 @@ use super::jobs::{Jobs, ParentFiles, SourcePath, Work};
 use super::packer::{PackContext, Packer};
 use super::worker::{Done, Shared, Worker};
 use crate::error::{Error, Result};
+use crate::repository::Repository;
 use crate::source::walk::WalkError;
 use crate::source::{Niceness, lower_this_thread};
 
@@ -206,4 +207,18 @@ fn interrupted() -> Error {
 fn compressor(compression: Compression) -> Result<Compressor> {
     Compressor::new(compression)
         .map_err(|error| Error::bug("backup.compressor", "zstd could not be set up").because(error))
+}
+
+/// How new objects are compressed, by the settings.
+pub(super) fn compression(repository: &Repository) -> Compression {
+    match repository.compression_level() {
+        0 => Compression::None,
+        level => Compression::Zstd(level),
+    }
+}
+
+/// Threads that read and seal: as many as asked for, or one a core.
+pub(super) fn worker_count(asked: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    if asked == 0 { cores.min(16) } else { asked.min(64) }
 }

@@ -21,8 +21,13 @@ pub(super) struct ServerRecord {
     pub(super) row_estimates: Vec<RowEstimate>,
 }
 
-/// `prepared_default` stands in where the server's text of a time cannot be read.
-pub(super) fn server_record(facts: &Facts, checksums: bool, prepared_default: Time) -> ServerRecord {
+/// `libc` is the version of this host's C library; `prepared_default` stands in where the server's text of a time cannot be read.
+pub(super) fn server_record(
+    facts: &Facts,
+    checksums: bool,
+    libc: Option<String>,
+    prepared_default: Time,
+) -> ServerRecord {
     let known = || {
         facts
             .databases
@@ -30,7 +35,7 @@ pub(super) fn server_record(facts: &Facts, checksums: bool, prepared_default: Ti
             .filter_map(|database| Some((database.name.clone(), known_contents(&database.contents)?)))
     };
     ServerRecord {
-        server: server(facts, checksums),
+        server: server(facts, checksums, libc),
         tablespaces: facts.tablespaces.iter().map(tablespace).collect(),
         databases: facts
             .databases
@@ -99,7 +104,7 @@ fn tablespace(one: &crate::source::facts::Tablespace) -> Tablespace {
     Tablespace { oid: one.oid, location, name: one.name.clone() }
 }
 
-fn server(facts: &Facts, checksums: bool) -> ServerFacts {
+fn server(facts: &Facts, checksums: bool, libc: Option<String>) -> ServerFacts {
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
     let mut settings = facts.settings.clone();
     let minimums = &facts.minimums;
@@ -141,7 +146,16 @@ fn server(facts: &Facts, checksums: bool) -> ServerFacts {
     }
     libraries.sort();
     libraries.dedup();
+    // The server's own answer counts before this host's: it may run in a container with another library.
+    let of_server = facts
+        .databases
+        .iter()
+        .filter_map(|database| known_contents(&database.contents))
+        .find_map(|contents| {
+            contents.collations.iter().find(|one| one.provider == "libc").and_then(|one| one.present.clone())
+        });
     ServerFacts {
+        libc: of_server.or(libc),
         version: facts.version_text.clone(),
         version_num: u32::from(facts.server.version.major()) * 10_000 + u32::from(facts.server.minor),
         encoding: settings.get("server_encoding").cloned().unwrap_or_default(),

@@ -3,7 +3,7 @@
 use seawall_pg::{Lsn, Timeline};
 use seawall_repo::id::BackupId;
 use seawall_repo::manifest::Way;
-use seawall_store::{MeterReading, RegionName};
+use seawall_store::{MeterReading, RegionName, Regions};
 use serde::Serialize;
 
 use super::plan::ChosenWay;

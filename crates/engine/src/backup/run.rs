@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
-use seawall_repo::compress::{Compression, Compressor};
+use seawall_repo::compress::Compressor;
 use seawall_repo::id::BackupId;
 use seawall_repo::keys::WriterKey;
 use seawall_repo::manifest::{self, Manifest, ManifestBody, ManifestHeader};
@@ -24,7 +24,7 @@ use super::condemned::{after_manifest, before_manifest};
 use super::jobs::{Merged, SourceKind, SourcePath, of_walk};
 use super::packer::PackContext;
 use super::parent::ParentEntries;
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, compression, worker_count};
 use super::plan::{packs_to_empty, packs_too_old};
 use super::prepare::{Announced, Prepared, give_word, prepare, refuse_unfit, since_parent};
 use super::record::server_record;
@@ -40,7 +40,7 @@ use crate::repository::{Maps, Repository, WorldEntropy, put_everywhere, reason};
 use crate::source::external::find_external;
 use crate::source::{
     ConnectOptions, Connection, Facts, Niceness, PageRules, Reader, StartOptions, Started, Stopped, Walk,
-    read_control,
+    libc, read_control,
 };
 
 /// How to take a backup.
@@ -321,8 +321,8 @@ impl Job<'_> {
         let stopped = &finished.stopped;
         // Not the time of now, when WAL has arrived: what was committed in between can be reached from this backup.
         let ended = Time::from_micros(stopped.at_us).ok_or_else(clock_unusable)?.max(finished.started_at);
-        let record =
-            server_record(self.facts, self.prepared.control.file.data_checksums(), finished.started_at);
+        let checksums = self.prepared.control.file.data_checksums();
+        let record = server_record(self.facts, checksums, libc::version(), finished.started_at);
         let collected = &finished.collected;
         let packs = self.pack_rows(finished)?;
         let mut header = ManifestHeader {
@@ -347,8 +347,8 @@ impl Job<'_> {
             uses_more: false,
             damaged_pages: collected.broken_count,
             from_standby: stopped.on_standby,
-        };
             next_xid: stopped.next_xid,
+        };
         let used: BTreeSet<BackupId> =
             packs.iter().map(|row| row.pack.backup).chain(collected.map_backups.iter().copied()).collect();
         let uses: Vec<BackupId> = used.into_iter().filter(|backup| *backup != self.backup).collect();
@@ -489,16 +489,4 @@ fn utf8(bytes: &[u8]) -> Result<String> {
         .hint("a tablespace's path is not UTF-8; move the tablespace to a path that is")
         .because(error)
     })
-}
-
-fn compression(repository: &Repository) -> Compression {
-    match repository.compression_level() {
-        0 => Compression::None,
-        level => Compression::Zstd(level),
-    }
-}
-
-fn worker_count(asked: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    if asked == 0 { cores.min(16) } else { asked.min(64) }
 }

@@ -4,6 +4,7 @@
 //! (label, settings, plan file) → `target::finish` (in force). [`run`] walks it.
 
 pub mod archive_salvaged;
+pub mod collations;
 pub mod conf_text;
 pub mod own_files;
 pub mod plan;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use seawall_repo::id::BackupId;
 use seawall_repo::manifest::Manifest;
 
+use super::collations::CollationCheck;
 use super::conf_text::FoundSetting;
 use super::own_files::Written;
 use super::plan::{RecoveryPlan, StopAt};
@@ -44,6 +45,8 @@ pub struct RestoreReport {
     pub commands_in_force: Vec<FoundSetting>,
     /// What must be known about the configuration.
     pub remarks: Vec<String>,
+    /// Whether text is sorted here as it was there.
+    pub collations: Vec<CollationCheck>,
     /// What is lost or to be done.
     pub afterwards: Vec<Afterwards>,
     /// What was found wrong while another copy served.
@@ -67,6 +70,8 @@ pub struct RestorePreview {
     pub tablespaces: Vec<PlacedTablespace>,
     /// The server's programs.
     pub binaries: Option<ServerBinaries>,
+    /// Whether text is sorted here as it was there.
+    pub collations: Vec<CollationCheck>,
     /// What is lost or to be done.
     pub afterwards: Vec<Afterwards>,
     /// What was found wrong and did not keep it from being possible.
@@ -83,7 +88,7 @@ pub struct Afterwards {
     /// How many in all.
     pub count: usize,
     /// What to do, a sentence.
-    pub advice: &'static str,
+    pub advice: String,
 }
 
 /// Names shown of each kind.
@@ -111,7 +116,8 @@ pub(super) fn report(
         neutralised: written.neutralised,
         commands_in_force: written.commands_in_force,
         remarks,
-        afterwards: afterwards(&prepared.manifest, options),
+        collations: prepared.collations.clone(),
+        afterwards: afterwards(&prepared.manifest, &prepared.collations, options),
         findings: Vec::new(),
         next: next_command(prepared.binaries.as_ref(), options),
     }
@@ -130,7 +136,11 @@ fn quoted(path: &std::path::Path) -> String {
 
 /// What is lost or to be done after the restore.
 #[must_use]
-pub fn afterwards(manifest: &Manifest, options: &RestoreOptions) -> Vec<Afterwards> {
+pub fn afterwards(
+    manifest: &Manifest,
+    collations: &[CollationCheck],
+    options: &RestoreOptions,
+) -> Vec<Afterwards> {
     let body = &manifest.body;
     let mut list = vec![
         entry(
@@ -154,20 +164,14 @@ pub fn afterwards(manifest: &Manifest, options: &RestoreOptions) -> Vec<Afterwar
             "Prepared transactions come back and hold their locks: commit them or roll them back.",
         ),
         entry(
-            "collations",
-            body.server.collations.iter().filter_map(|one| {
-                one.version
-                    .as_ref()
-                    .map(|version| format!("{}.{} ({} {version})", one.database, one.name, one.provider))
-            }),
-            "If this host's C library or ICU has other versions, indexes on text may be wrong: check with pg_amcheck, then REINDEX.",
-        ),
-        entry(
             "statistics",
             std::iter::once("all databases".to_owned()),
             "Activity counters start at zero after a recovery: run ANALYZE so that autovacuum has something to go by.",
         ),
     ];
+    list.extend(collations.iter().filter_map(|check| {
+        check.advice().map(|advice| entry("collations", check.databases.iter().cloned(), &advice))
+    }));
     match options.becomes {
         Become::Standby(_) if options.is_successor => {}
         Become::Standby(_) => list.push(entry(
@@ -190,9 +194,9 @@ pub fn afterwards(manifest: &Manifest, options: &RestoreOptions) -> Vec<Afterwar
     list
 }
 
-fn entry(what: &'static str, which: impl Iterator<Item = String>, advice: &'static str) -> Afterwards {
+fn entry(what: &'static str, which: impl Iterator<Item = String>, advice: &str) -> Afterwards {
     let mut which: Vec<String> = which.collect();
     let count = which.len();
     which.truncate(NAMES_MAX);
-    Afterwards { what, which, count, advice }
+    Afterwards { what, which, count, advice: advice.to_owned() }
 }

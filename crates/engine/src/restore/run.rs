@@ -14,6 +14,7 @@ use seawall_repo::manifest::Manifest;
 use seawall_repo::time::Time;
 use seawall_store::durable::{DurableError, ensure_dir};
 
+use super::collations::{self, CollationCheck};
 use super::own_files::{self, Written};
 use super::plan::{BackupFacts, PlanInput, RecoveryPlan, StopAt, plan};
 use super::recovery_settings::TargetAction;
@@ -29,6 +30,7 @@ use crate::archive::plan_file::PlannedRegion;
 use crate::error::{Error, Result};
 use crate::monitor::{Finding, Monitor};
 use crate::repository::{BackupEntry, Repository};
+use crate::source::libc;
 use crate::target::binaries::{self, ServerBinaries};
 use crate::target::finish;
 use crate::target::preflight;
@@ -106,6 +108,8 @@ pub struct Prepared {
     pub tablespaces: Vec<PlacedTablespace>,
     /// The server's programs; none with `without_server`.
     pub binaries: Option<ServerBinaries>,
+    /// Whether text is sorted here as it was there.
+    pub collations: Vec<CollationCheck>,
     /// What was found wrong on the way and did not keep the restore from being possible.
     pub findings: Vec<Finding>,
     pub(super) place: Place,
@@ -159,8 +163,23 @@ pub async fn prepare(repository: &Repository, options: &RestoreOptions) -> Resul
     let tablespaces = check_target(&manifest, options, repository.world().clock.now_unix_us())?;
     refuse_without_room(repository, &place, &manifest, &tablespaces, options).await?;
     let binaries = check_server(&manifest, plan.backup.version, options, &mut findings)?;
+    // Files for a server that is elsewhere say nothing about this host.
+    let libc = binaries.as_ref().and_then(|_| libc::version());
+    let collations = collations::check(&manifest.body.server, libc.as_deref());
+    findings.extend(collations.iter().filter_map(CollationCheck::finding));
     findings.extend(repository.take_findings());
-    Ok(Prepared { plan, stop_at, tablespaces, binaries, findings, place, manifest, control, local })
+    Ok(Prepared {
+        plan,
+        stop_at,
+        tablespaces,
+        binaries,
+        collations,
+        findings,
+        place,
+        manifest,
+        control,
+        local,
+    })
 }
 
 impl Prepared {
@@ -174,7 +193,8 @@ impl Prepared {
             bytes: self.manifest.header.bytes,
             tablespaces: self.tablespaces.clone(),
             binaries: self.binaries.clone(),
-            afterwards: super::report::afterwards(&self.manifest, options),
+            collations: self.collations.clone(),
+            afterwards: super::report::afterwards(&self.manifest, &self.collations, options),
             findings: self.findings.clone(),
         }
     }
@@ -281,6 +301,7 @@ fn facts_of(entry: &BackupEntry) -> Result<BackupFacts> {
         bytes: header.bytes,
         damaged_pages: header.damaged_pages,
         from_standby: header.from_standby,
+        next_xid: header.next_xid,
         regions: entry.regions.iter().map(ToString::to_string).collect(),
     })
 }
@@ -301,7 +322,6 @@ async fn settle(
         return Ok(None);
     }
     let end = match plan.needs_end_of_wal() {
-        next_xid: header.next_xid,
         true => Some(find_end(repository, place, plan, local, of).await?),
         false => None,
     };

@@ -13,6 +13,7 @@ pub mod control;
 pub mod external;
 pub mod facts;
 pub mod grants;
+pub mod libc;
 pub mod password;
 pub mod priority;
 pub mod read;

@@ -35,6 +35,9 @@ pub struct ServerFacts {
     pub libraries: Vec<String>,
     /// Collations whose versions matter.
     pub collations: Vec<Collation>,
+    /// The version of the C library that sorted text there; `None` where it was not glibc or nobody knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub libc: Option<String>,
     /// Encoding of the cluster's template.
     pub encoding: String,
     /// Whether pages carry checksums.

@@ -5,6 +5,8 @@
     rescue.py REGION --owner ed25519:... [--identity FILE ...] restore CLUSTER BACKUP DIRECTORY
     rescue.py REGION --owner ed25519:... [--identity FILE ...] wal CLUSTER SYSTEM DIRECTORY
 
+With a passphrase in place of an identity: --passphrase-file FILE, whose only line it is.
+
 REGION is a directory (copy a bucket to one first). `restore` writes the data directory as it was backed up, with
 backup_label: a tablespace becomes a directory below pg_tblspc, files from outside the data directory stand below
 `@external`, and where they belong is said at the end. `wal` writes every archived WAL file. Everything is checked:
@@ -252,10 +254,11 @@ class Object:
 class Repository:
     """A region: signed records, keys, objects."""
 
-    def __init__(self, region, owner, identities):
+    def __init__(self, region, owner, identities, passphrases=()):
         self.region = pathlib.Path(region)
         self.owner = Ed25519PublicKey.from_public_bytes(public_bytes(owner, "ed25519:"))
         self.identities, self.cache, self.key_cache, self.writers = identities, {}, {}, {}
+        self.passphrases = passphrases
         with naming("seawall.json"):
             first_line = self.read("seawall.json").split(b"\n", 1)[0]
             self.id = bytes.fromhex(json.loads(first_line)["repository"])
@@ -315,11 +318,8 @@ class Repository:
             record = self.signed(name)
             need(record["cluster"] == cluster and record["generation"] == generation, f"{name} is for another cluster or generation")
             for entry in record["wrapped"]:
-                if entry["type"] != "x25519":
-                    continue
-                try:
-                    plain = pyrage.decrypt(base64.b64decode(entry["age"]), self.identities)
-                except pyrage.DecryptError:
+                plain = self._open_entry(entry)
+                if plain is None:
                     continue
                 with naming(name):
                     keys = {field: base64.b64decode(value) for field, value in json.loads(plain).items()}
@@ -327,7 +327,28 @@ class Repository:
                     raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
                     need(raw == public_bytes(record["public"], "x25519:"), "the secret is not that of its public key")
                 return keys
-        raise Refused(f"no identity given opens the keys of {cluster}, generation {generation}")
+        what = "nothing" if self.passphrases else "no identity"
+        raise Refused(f"{what} given opens the keys of {cluster}, generation {generation}")
+
+    def _open_entry(self, entry):
+        """The plain text of a wrapped entry, or None: of another type, or for somebody else."""
+        import pyrage
+
+        if entry["type"] == "x25519" and self.identities:
+            try:
+                return pyrage.decrypt(base64.b64decode(entry["age"]), self.identities)
+            except pyrage.DecryptError:
+                return None
+        if entry["type"] == "passphrase" and self.passphrases:
+            age = base64.b64decode(entry["age"])
+            work = age.split(b"\n", 2)[1].split(b" ")
+            need(work[:2] == [b"->", b"scrypt"] and len(work) == 4 and int(work[3]) <= 20, "a passphrase entry asks for too much work")
+            for passphrase in self.passphrases:
+                try:
+                    return pyrage.passphrase.decrypt(age, passphrase)
+                except pyrage.DecryptError:
+                    continue
+        return None
 
     def digest_key(self, cluster, header):
         ikm = bytes(32) if header["cipher"] == "none" else self.keys(cluster, header["generation"])["meta"]
@@ -586,11 +607,21 @@ def load_identities(paths):
     return found
 
 
+def load_passphrases(paths):
+    found = []
+    for path in paths:
+        lines = pathlib.Path(path).read_text().splitlines()
+        need(len(lines) == 1 and lines[0], f"{path} does not hold exactly one line")
+        found.append(lines[0])
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("region")
     parser.add_argument("--owner", required=True)
     parser.add_argument("--identity", action="append", default=[])
+    parser.add_argument("--passphrase-file", action="append", default=[])
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list")
     for verb, words in (("restore", ("cluster", "backup", "directory")), ("wal", ("cluster", "system", "directory"))):
@@ -599,7 +630,7 @@ def main():
             sub.add_argument(word)
     args = parser.parse_args()
     try:
-        repository = Repository(args.region, args.owner, load_identities(args.identity))
+        repository = Repository(args.region, args.owner, load_identities(args.identity), load_passphrases(args.passphrase_file))
         if args.verb == "list":
             show_list(repository)
         elif args.verb == "restore":

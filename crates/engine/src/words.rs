@@ -6,7 +6,7 @@
 pub use seawall_pg::{Lsn, SystemIdentifier, Timeline};
 pub use seawall_repo::condemned::HoldOn;
 pub use seawall_repo::id::{BackupId, ClusterName, RecordId, RepositoryId, WriterId};
-pub use seawall_repo::identity::Recipient;
+pub use seawall_repo::identity::{Passphrase, Recipient};
 pub use seawall_repo::keys::OwnerPublic;
 pub use seawall_repo::seal::Cipher;
 pub use seawall_repo::time::Time;

@@ -162,7 +162,7 @@ impl Bench {
 
     /// Whoever restores: believes the owner and has an identity.
     async fn reader(&self) -> Repository {
-        self.open(&Secrets::Identities(vec![self.folder.path().join("identity")])).await
+        self.open(&Secrets::Identities(vec![self.folder.path().join("identity")].into())).await
     }
 
     fn pack_name(&self, number: u32) -> ObjectName {
@@ -299,7 +299,7 @@ async fn the_key_file_of_a_host_names_no_secret_that_opens_content() {
     let generation = fields.get("generations").and_then(|all| all.get(0)).unwrap().as_object().unwrap();
     assert_eq!(generation.keys().map(String::as_str).collect::<Vec<_>>(), ["generation", "meta", "public"]);
     // As an identity file it is none.
-    let as_identity = Secrets::Identities(vec![bench.key_file(TAKEN)]);
+    let as_identity = Secrets::Identities(vec![bench.key_file(TAKEN)].into());
     let opened = Repository::open(&bench.settings(), &cluster(), &as_identity, None, &bench.world).await;
     assert_eq!(opened.unwrap_err().id(), "keys.identity-malformed");
     // Its signing key used as the owner's makes nobody believe a writer it invents.

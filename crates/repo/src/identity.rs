@@ -15,6 +15,14 @@ use zeroize::Zeroizing;
 
 use crate::keys::{OwnerKey, OwnerPublic};
 
+/// A passphrase: wiped when dropped, never printed.
+pub type Passphrase = SecretString;
+
+/// The words of a passphrase.
+pub fn words_of(passphrase: &Passphrase) -> &str {
+    passphrase.expose_secret()
+}
+
 /// How the secret line of an age identity begins.
 const AGE_SECRET_PREFIX: &str = "AGE-SECRET-KEY-";
 
@@ -118,7 +126,12 @@ impl Identities {
 
     /// A passphrase.
     pub fn passphrase(passphrase: &str) -> Self {
-        Self { passphrases: vec![SecretString::from(passphrase.to_owned())], ..Self::default() }
+        Self::of_passphrase(Passphrase::from(passphrase.to_owned()))
+    }
+
+    /// A passphrase that was read already.
+    pub fn of_passphrase(passphrase: Passphrase) -> Self {
+        Self { passphrases: vec![passphrase], ..Self::default() }
     }
 
     /// Adds the owner's key, so that it is printed with the identity.
@@ -202,7 +215,8 @@ impl Identities {
         &self.keys
     }
 
-    pub(crate) fn passphrases(&self) -> &[SecretString] {
+    /// All passphrases brought.
+    pub fn passphrases(&self) -> &[Passphrase] {
         &self.passphrases
     }
 }

@@ -37,6 +37,9 @@ pub struct InitArgs {
     /// File with the owner's key, or with an identity that opens it; a new repository needs none, a further cluster does
     #[arg(long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
+    /// File with a passphrase that opens the owner's key, on its only line, in place of --identity
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Vec<PathBuf>,
     /// The cluster was upgraded with pg_upgrade: its WAL follows that of this system identifier
     #[arg(long, value_name = "SYSTEM-ID", conflicts_with = "adopt")]
     pub after_upgrade_of: Option<SystemIdentifier>,

@@ -5,7 +5,37 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use seawall_engine::words::{Recipient, WriterId};
 
-use super::place::PlaceArgs;
+use super::place::{ClusterArgs, PlaceArgs};
+
+const PASSPHRASE_EXAMPLES: &str = "\
+Examples:
+  seawall key add-passphrase --identity ops.key                              asks at the terminal, twice
+  seawall key add-passphrase --identity ops.key --new-passphrase-file words  from a file's only line
+
+Take six random words or more: whoever has a copy of the repository can try without end.
+Then, wherever an identity is asked for: --passphrase-file words";
+
+const ROTATE_EXAMPLES: &str = "\
+A new generation, in three steps:
+  seawall key rotate --identity ops.key                                      where the identity is
+  seawall key host-update --output update.keys --identity ops.key            there, too
+  seawall key accept update.keys                                             on each host that writes, carried there
+
+So that somebody does not read what comes next:
+  seawall key rotate --without age1… --identity ops.key
+
+What was stored before stays readable for all who could read it. The next backup of each host is a full one.";
+
+const HOST_UPDATE_EXAMPLES: &str = "\
+Example:
+  seawall key host-update --output update.keys --identity ops.key
+
+The file has what the hosts' key files have but their signing keys: it opens no content, and shows names and sizes to
+whoever has it. Carry it as you carry key files, and delete it afterwards.";
+
+const ACCEPT_EXAMPLES: &str = "\
+Example, on the host and as the user that owns its key file:
+  sudo -u postgres seawall key accept update.keys";
 
 const GENERATE_EXAMPLES: &str = "\
 Examples:
@@ -48,8 +78,12 @@ pub enum KeyCommand {
     Generate(GenerateArgs),
     Show(ShowKeysArgs),
     AddRecipient(AddRecipientArgs),
+    AddPassphrase(AddPassphraseArgs),
     AddWriter(AddWriterArgs),
     RevokeWriter(RevokeWriterArgs),
+    Rotate(RotateArgs),
+    HostUpdate(HostUpdateArgs),
+    Accept(AcceptArgs),
 }
 
 /// Make an identity; best on a machine that is no database host
@@ -82,6 +116,17 @@ pub struct AddRecipientArgs {
     /// The public half of the identity
     #[arg(value_name = "age1…")]
     pub recipient: Recipient,
+}
+
+/// Let whoever knows a passphrase read everything, past and future; --identity: one that can already
+#[derive(Debug, Clone, Args)]
+#[command(after_help = PASSPHRASE_EXAMPLES)]
+pub struct AddPassphraseArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// File with the new passphrase on its only line [default: asked at the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub new_passphrase_file: Option<PathBuf>,
 }
 
 /// Let one more host write
@@ -122,4 +167,40 @@ pub struct RevokeWriterArgs {
     /// Why; kept in the repository for ever
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+}
+
+/// Start a new generation of the cluster's keys, for the recipients of the newest one
+#[derive(Debug, Clone, Args)]
+#[command(after_help = ROTATE_EXAMPLES)]
+pub struct RotateArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// A recipient who shall not read what comes next; may be repeated
+    #[arg(long, value_name = "age1…")]
+    pub without: Vec<Recipient>,
+    /// Go on with a single recipient: when its identity is lost, so is every backup
+    #[arg(long)]
+    pub one_key: bool,
+}
+
+/// Write what hosts need of new keys into a file, to be carried to them
+#[derive(Debug, Clone, Args)]
+#[command(after_help = HOST_UPDATE_EXAMPLES)]
+pub struct HostUpdateArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// The file to write; it must not exist
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// Take new keys into this host's key file
+#[derive(Debug, Clone, Args)]
+#[command(after_help = ACCEPT_EXAMPLES)]
+pub struct AcceptArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The file that `key host-update` wrote
+    #[arg(value_name = "FILE")]
+    pub update: PathBuf,
 }

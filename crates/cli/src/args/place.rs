@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use seawall_engine::repository::KeyFiles;
 use seawall_engine::words::{ClusterName, OwnerPublic};
 use seawall_engine::{Error, Result};
 
@@ -31,6 +32,9 @@ pub struct PlaceArgs {
     /// File with an age identity that opens the keys; may be repeated
     #[arg(long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
+    /// File with a passphrase that opens the keys, on its only line; may be repeated. Each opening takes a second and 256 MiB
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Vec<PathBuf>,
     /// Whose signatures to believe, from the recovery kit [default: repository.owner]
     #[arg(long, value_name = "ed25519:…")]
     pub owner: Option<OwnerPublic>,
@@ -68,11 +72,20 @@ impl PlaceArgs {
         if let Some(owner) = &self.owner {
             settings.repository.owner = Some(*owner);
         }
-        if !self.identity.is_empty() {
-            let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            settings.repository.identity_files = self.identity.iter().map(absolute).collect();
+        let brought = key_files(&self.identity, &self.passphrase_file);
+        if !brought.is_empty() {
+            settings.repository.key_files = brought;
         }
         Ok(settings)
+    }
+}
+
+/// What was named on the command line, absolute.
+pub fn key_files(identities: &[PathBuf], passphrases: &[PathBuf]) -> KeyFiles {
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    KeyFiles {
+        identities: identities.iter().map(absolute).collect(),
+        passphrases: passphrases.iter().map(absolute).collect(),
     }
 }
 

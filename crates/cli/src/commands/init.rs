@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{open, postgres_setup};
 use crate::args::Global;
 use crate::args::init::InitArgs;
+use crate::args::place::key_files;
 use crate::exit::Outcome;
 use crate::render::{Output, Page, Span, Style};
 use crate::settings::{ClusterSettings, Encryption};
@@ -110,7 +111,7 @@ fn options(args: &InitArgs, settings: &ClusterSettings, world: &World) -> Result
         cipher,
         recipients: recipients.clone(),
         one_key: args.one_key,
-        identities: args.identity.clone(),
+        identities: key_files(&args.identity, &args.passphrase_file),
         label: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         server,
         lineage,

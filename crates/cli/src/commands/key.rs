@@ -3,11 +3,13 @@
 use seawall_engine::Result;
 use seawall_engine::init::{self, IdentityReport};
 use seawall_engine::keys_admin::{
-    self, KeysOf, KeysReport, NewWriter, RecipientAdded, Right, WriterAdded, WriterRevoked, WriterShown,
+    self, HostUpdateMade, KeysOf, KeysReport, KeysRotated, NewWriter, PassphraseAdded, RecipientAdded, Right,
+    RotateOptions, UpdateAccepted, WriterAdded, WriterRevoked, WriterShown,
 };
+use seawall_engine::repository::load_passphrase;
 use seawall_engine::words::World;
 
-use super::open;
+use super::{open, passphrase};
 use crate::args::Global;
 use crate::args::key::{GenerateArgs, KeyCommand, RightChoice, ShowKeysArgs};
 use crate::args::place::PlaceArgs;
@@ -24,6 +26,32 @@ pub fn run(command: &KeyCommand, global: &Global, output: &Output) -> Result<Out
             let of = of(&args.place, global)?;
             let work = keys_admin::add_recipient(&of, &args.recipient, &world);
             output.report(&open::runtime()?.block_on(work)?, recipient_page)?;
+        }
+        KeyCommand::AddPassphrase(args) => {
+            let of = of(&args.place, global)?;
+            let words = match &args.new_passphrase_file {
+                Some(file) => load_passphrase(file)?,
+                None => passphrase::ask_twice()?,
+            };
+            let work = keys_admin::add_passphrase(&of, &words, &world);
+            output.report(&open::runtime()?.block_on(work)?, passphrase_page)?;
+        }
+        KeyCommand::Rotate(args) => {
+            let of = of(&args.place, global)?;
+            let options = RotateOptions { without: args.without.clone(), one_key: args.one_key };
+            let work = keys_admin::rotate(&of, &options, &world);
+            output.report(&open::runtime()?.block_on(work)?, rotated_page)?;
+        }
+        KeyCommand::HostUpdate(args) => {
+            let of = of(&args.place, global)?;
+            let work = keys_admin::host_update(&of, &args.output, &world);
+            output.report(&open::runtime()?.block_on(work)?, update_page)?;
+        }
+        KeyCommand::Accept(args) => {
+            let settings = args.cluster.resolve(global)?;
+            let (pinned, file) = (open::pinned(&settings), &settings.repository.writer_key_file);
+            let work = keys_admin::accept(&pinned, &settings.name, file, &args.update, &world);
+            output.report(&open::runtime()?.block_on(work)?, accepted_page)?;
         }
         KeyCommand::AddWriter(args) => {
             let of = of(&args.place, global)?;
@@ -49,7 +77,7 @@ fn of(place: &PlaceArgs, global: &Global) -> Result<KeysOf> {
     Ok(KeysOf {
         settings: open::pinned(&settings),
         cluster: settings.name.clone(),
-        identities: settings.repository.identity_files,
+        identities: settings.repository.key_files,
     })
 }
 
@@ -154,6 +182,65 @@ fn recipient_page(report: &RecipientAdded) -> Page {
         page.line(
             "The owner's key is not kept in the repository: who is to change keys needs its file as well.",
         );
+    }
+    page
+}
+
+fn passphrase_page(report: &PassphraseAdded) -> Page {
+    let mut page = good(match report.made.is_empty() {
+        true => "the passphrase could open everything already".to_owned(),
+        false => "whoever knows the passphrase can read everything, past and future".to_owned(),
+    });
+    page.facts(2, report.recipients.iter().map(|one| ("can read", one.to_string())));
+    page.indented(2, format!("passphrases: {}", report.passphrases));
+    page.line("Use it with --passphrase-file FILE. Each opening takes a second and 256 MiB, in a recovery for each WAL file.");
+    page
+}
+
+fn rotated_page(report: &KeysRotated) -> Page {
+    let mut page = good(match report.completed {
+        true => {
+            format!("keys {} are in every region now; an earlier run had not come so far", report.generation)
+        }
+        false => format!("keys {} are made", report.generation),
+    });
+    page.facts(2, report.recipients.iter().map(|one| ("can read", one.to_string())));
+    page.indented(2, format!("passphrases: {}", report.passphrases));
+    if report.passphrases_left_behind > 0 {
+        let left = report.passphrases_left_behind;
+        page.line(format!(
+            "{left} passphrases open the older keys only: add them again with seawall key add-passphrase."
+        ));
+    }
+    for one in &report.still_open_owner_key {
+        page.line(format!(
+            "{one} can open the owner's key, which is kept in the repository, and could name itself again."
+        ));
+    }
+    if report.completed {
+        page.line("No new generation was made: run it again for one.");
+    }
+    page.line("Next: seawall key host-update --output update.keys, and on each host that writes: seawall key accept update.keys");
+    page
+}
+
+fn update_page(report: &HostUpdateMade) -> Page {
+    let mut page = good(format!(
+        "{} has what hosts need of {} generations",
+        report.file.display(),
+        report.generations.len()
+    ));
+    page.line("Carry it to each host that writes and run there, as the key file's user: seawall key accept FILE. Then delete it.");
+    page
+}
+
+fn accepted_page(report: &UpdateAccepted) -> Page {
+    let mut page = good(match report.added.is_empty() {
+        true => format!("this host had these keys already; it seals with keys {}", report.generation),
+        false => format!("this host seals with keys {} from now on", report.generation),
+    });
+    if !report.added.is_empty() {
+        page.line("The next backup is a full one. Delete the update here.");
     }
     page
 }

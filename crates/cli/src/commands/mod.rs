@@ -11,6 +11,7 @@ pub mod key;
 pub mod list;
 pub mod man;
 pub mod open;
+mod passphrase;
 pub mod postgres_setup;
 pub mod prune;
 pub mod restore;

@@ -49,10 +49,10 @@ pub async fn as_reader(
     world: &World,
 ) -> Result<Repository> {
     let repository = &settings.repository;
-    let secrets = if repository.identity_files.is_empty() {
+    let secrets = if repository.key_files.is_empty() {
         Secrets::Host(repository.writer_key_file.clone())
     } else {
-        Secrets::Identities(repository.identity_files.clone())
+        Secrets::Identities(repository.key_files.clone())
     };
     Repository::open(&pinned(settings), &settings.name, &secrets, limit, world).await
 }

@@ -129,7 +129,7 @@ fn options(
         as_asked: shell::command(words),
         regions: planned(settings),
         without_regions: args.without_region.clone(),
-        identity_files: settings.repository.identity_files.clone(),
+        key_files: settings.repository.key_files.clone(),
     })
 }
 

@@ -78,7 +78,7 @@ fn request<'a>(args: &'a FetchArgs, here: &'a Path, wait: std::time::Duration) -
 fn fetch_by_settings(args: &FetchArgs, global: &Global, here: &Path, world: &World) -> Result<FetchAnswer> {
     let settings = args.place.resolve(global)?;
     let repository = open::pinned(&settings);
-    let secrets = Secrets::Identities(settings.repository.identity_files.clone());
+    let secrets = Secrets::Identities(settings.repository.key_files.clone());
     let from = FetchFrom::Settings { settings: &repository, cluster: &settings.name, secrets: &secrets };
     let request = request(args, here, settings.wait_for_region);
     Ok(open::runtime()?.block_on(fetch_file(from, &request, world)))

@@ -17,6 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use seawall_engine::repository::KeyFiles;
 use seawall_engine::retention::Policy;
 use seawall_engine::words::{ClusterName, OwnerPublic, Recipient, RepositoryId};
 
@@ -92,8 +93,8 @@ pub struct Repository {
     pub compression_level: i32,
     /// Who can read.
     pub recipients: Vec<Recipient>,
-    /// Identities that open the keys.
-    pub identity_files: Vec<PathBuf>,
+    /// Identities and passphrases that open the keys.
+    pub key_files: KeyFiles,
     /// This host's key file.
     pub writer_key_file: PathBuf,
     /// The key file that has the right to prune, where it is another.

@@ -135,7 +135,7 @@ impl Picker<'_> {
             ack: self.ack(regions.len()),
             compression_level: self.parsed("repository.compression", compression).unwrap_or(3),
             recipients: self.recipients(),
-            identity_files: self.path("repository.identity_file").into_iter().collect(),
+            key_files: self.path("repository.identity_file").into_iter().collect::<Vec<_>>().into(),
             writer_key_file: self.path("repository.writer_key_file").unwrap_or_default(),
             prune_key_file: self.path("repository.prune_key_file"),
             regions,

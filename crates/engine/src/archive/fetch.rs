@@ -27,7 +27,9 @@ use super::plan_file::PlanFile;
 use super::read::{self, Arrived, Opened, Sink as _};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::Finding;
-use crate::repository::{Acknowledge, RegionSettings, Repository, RepositorySettings, Secrets, not_served};
+use crate::repository::{
+    Acknowledge, KeyFiles, RegionSettings, Repository, RepositorySettings, Secrets, not_served,
+};
 use crate::source::read_control;
 use crate::words::ClusterName;
 
@@ -143,7 +145,10 @@ impl Waiting {
 async fn open(from: FetchFrom<'_>, waiting: &Waiting) -> Result<Repository> {
     let (settings, cluster, secrets) = match from {
         FetchFrom::Plan(plan) => {
-            let secrets = Secrets::Identities(plan.repository.identity_files.clone());
+            let secrets = Secrets::Identities(KeyFiles {
+                identities: plan.repository.identity_files.clone(),
+                passphrases: plan.repository.passphrase_files.clone(),
+            });
             (settings_of(plan)?, plan.cluster.clone(), secrets)
         }
         FetchFrom::Settings { settings, cluster, secrets } => {

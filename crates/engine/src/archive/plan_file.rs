@@ -102,6 +102,9 @@ pub struct PlannedRepository {
     pub without_regions: Vec<String>,
     /// Files with identities; the plan never holds a key.
     pub identity_files: Vec<PathBuf>,
+    /// Files with passphrases, nor does it hold one.
+    #[serde(default)]
+    pub passphrase_files: Vec<PathBuf>,
 }
 
 /// A region.

@@ -197,7 +197,7 @@ impl Bench {
         let host = HostKeys::load(&self.key_file("db1"))?;
         let settings =
             RepositorySettings { id: Some(host.repository), owner: Some(host.owner), ..self.settings() };
-        let secrets = Secrets::Identities(vec![self.folder.path().join("identity")]);
+        let secrets = Secrets::Identities(vec![self.folder.path().join("identity")].into());
         let cluster = "orders".parse().unwrap();
         Repository::open_in(self.regions(), &settings, &cluster, &secrets, &self.world).await
     }

@@ -131,11 +131,22 @@ async fn load_parent(
     let Some(parent) = way.parent else { return Ok(None) };
     let usable = async {
         let manifest = repository.manifest(place, parent).await?;
-        same_generation(repository, place, parent).await?;
-        Ok::<_, Error>(manifest)
+        let head =
+            repository.read_head(&Named::Manifest { place: place.clone(), backup: parent }.into()).await?;
+        Ok::<_, Error>((manifest, head.value.generation() == repository.sealer()?.generation()))
     };
     match usable.await {
-        Ok(manifest) => Ok(Some(manifest)),
+        Ok((manifest, true)) => Ok(Some(manifest)),
+        // Digests of pages are made with the key of the manifest's generation: its leaves cannot be shared.
+        Ok((_, false)) => {
+            let reason = format!("backup {parent} was made with another generation of keys");
+            if options.parent.is_some() {
+                return Err(Error::usage("backup.parent-unfit", reason)
+                    .hint("leave --parent away: a new generation of keys begins with a full backup"));
+            }
+            *way = ChosenWay { way: Way::Full, parent: None, reason };
+            Ok(None)
+        }
         Err(error) if options.parent.is_some() || error.kind() != crate::Kind::Data => Err(error),
         Err(error) => {
             monitor.finding(&Finding {
@@ -151,19 +162,6 @@ async fn load_parent(
             Ok(None)
         }
     }
-}
-
-/// Digests of pages are made with the key of the manifest's generation: leaves of another one cannot be shared.
-async fn same_generation(repository: &Repository, place: &Place, parent: BackupId) -> Result<()> {
-    let name = Named::Manifest { place: place.clone(), backup: parent }.into();
-    let head = repository.read_head(&name).await?.value;
-    if head.generation() == repository.sealer()?.generation() {
-        return Ok(());
-    }
-    Err(Error::data(
-        "backup.other-key-generation",
-        format!("backup {parent} was made with another generation of keys"),
-    ))
 }
 
 async fn adopted_place(repository: &Repository, facts: &Facts) -> Result<Place> {

@@ -118,7 +118,19 @@ async fn recipients(report: &mut CheckReport, repository: &Repository) -> Result
         report.good("recipients: none needed, the repository is not encrypted");
         return Ok(());
     }
-    for keys in show_opened(repository, None).await?.generations {
+    let generations = show_opened(repository, None).await?.generations;
+    let newest = generations.last().map(|keys| keys.generation);
+    let own = repository.keys().newest().map(|own| own.number());
+    if let (Some(newest), Some(own)) = (newest, own)
+        && own < newest
+    {
+        report.bad(
+            "check.keys-behind",
+            format!("this host seals with keys {own}, and keys {newest} were made"),
+            "where an identity is: seawall key host-update --output FILE; here: seawall key accept FILE",
+        );
+    }
+    for keys in generations {
         let count = keys.recipients.len() + keys.passphrases;
         if count >= 2 {
             report.good(format!("keys {}: {count} recipients", keys.generation));

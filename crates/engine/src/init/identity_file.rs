@@ -63,7 +63,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ops.key");
         let made = make_identity(&file, true, &World::system()).unwrap();
-        let read = load_identities(std::slice::from_ref(&file)).unwrap();
+        let read = load_identities(&vec![file.clone()].into()).unwrap();
         assert_eq!(read.recipients(), [made.recipient]);
         assert_eq!(read.owners().first().map(OwnerKey::public), made.owner);
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);

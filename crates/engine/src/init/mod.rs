@@ -19,6 +19,8 @@ use seawall_repo::id::{ClusterName, SystemId};
 use seawall_repo::identity::Recipient;
 use seawall_repo::seal::Cipher;
 
+use crate::repository::KeyFiles;
+
 pub use identity_file::{IdentityReport, make_identity};
 pub use journal::Journal;
 pub use look::{Found, RegionFound, RegionState, look, survey};
@@ -41,7 +43,7 @@ pub struct InitOptions {
     /// A single recipient is enough.
     pub one_key: bool,
     /// Identity files: with the owner's key, or able to open it. A new repository needs none.
-    pub identities: Vec<PathBuf>,
+    pub identities: KeyFiles,
     /// What to call this host in its certificate.
     pub label: String,
     /// The cluster as its files say.

@@ -58,7 +58,7 @@ impl Bench {
             cipher: Cipher::Aes256Gcm,
             recipients,
             one_key: false,
-            identities: Vec::new(),
+            identities: KeyFiles::default(),
             label: "db1".to_owned(),
             server: ServerIdentity { system: "7401234567890123456".parse().unwrap(), postgresql: 17 },
             lineage: Lineage::Refuse,
@@ -110,7 +110,7 @@ async fn a_repository_is_made_that_host_and_identity_open() {
     let host = Secrets::Host(bench.options().key_file);
     let opened = Repository::open(&settings, &cluster, &host, None, &bench.world).await.unwrap();
     assert!(!opened.opens_content(), "a host that writes must not read");
-    let identity = Secrets::Identities(vec![bench.folder.path().join("identity")]);
+    let identity = Secrets::Identities(vec![bench.folder.path().join("identity")].into());
     let opened = Repository::open(&settings, &cluster, &identity, None, &bench.world).await.unwrap();
     assert!(opened.opens_content());
     assert!(!Journal::path(&bench.options().key_file).exists());
@@ -253,9 +253,9 @@ async fn only_the_owner_adds_a_cluster() {
     options.cluster = "invoices".parse().unwrap();
     options.key_file = bench.folder.path().join("host/invoices.key");
     assert_eq!(bench.init(&options).await.unwrap_err().id(), "init.owner-key-needed");
-    options.identities = vec![bench.secret("stranger", &Identities::generate().print())];
+    options.identities = vec![bench.secret("stranger", &Identities::generate().print())].into();
     assert_eq!(bench.init(&options).await.unwrap_err().id(), "keys.owner-not-pinned");
-    options.identities = vec![bench.folder.path().join("identity")];
+    options.identities = vec![bench.folder.path().join("identity")].into();
     let mut settings = bench.settings();
     settings.owner = Some(made.owner);
     let regions = bench.regions();

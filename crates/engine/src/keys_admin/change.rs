@@ -13,7 +13,7 @@ use seawall_repo::records::{ClusterScope, KeyRecord, OwnerRecord, Revocation, Ri
 use seawall_repo::seal::Cipher;
 use seawall_repo::signed::sign_as_owner;
 use seawall_repo::time::Time;
-use seawall_repo::wrapped::{WrapError, WrapFor};
+use seawall_repo::wrapped::{WrapError, WrapFor, Wrapped};
 use seawall_store::{Regions, World};
 use serde::Serialize;
 
@@ -76,21 +76,21 @@ pub struct WriterRevoked {
 }
 
 /// What every change needs.
-struct Owner {
-    regions: Regions,
-    identities: Identities,
-    word: OwnersWord,
+pub(super) struct Owner {
+    pub(super) regions: Regions,
+    pub(super) identities: Identities,
+    pub(super) word: OwnersWord,
 }
 
 impl Owner {
-    async fn open(of: &KeysOf, world: &World) -> Result<Self> {
+    pub(super) async fn open(of: &KeysOf, world: &World) -> Result<Self> {
         let identities = load_identities(&of.identities)?;
         let regions = open_regions(&of.settings, Expecting::Repository, None, world)?;
         let word = owners_word(&regions, &of.settings, &identities).await?;
         Ok(Self { regions, identities, word })
     }
 
-    fn signed<R: Serialize>(&self, named: &Named, record: &R) -> Result<(ObjectName, Bytes)> {
+    pub(super) fn signed<R: Serialize>(&self, named: &Named, record: &R) -> Result<(ObjectName, Bytes)> {
         let name = named.to_name();
         let text =
             sign_as_owner(record, &self.word.record.repository, &name, &self.word.key).map_err(|error| {
@@ -151,9 +151,23 @@ fn rewrapped(
         generation,
         change,
         public: keys.secret.public(),
-        wrapped: keys.wrap(&[WrapFor::Recipients(all)]).map_err(unwrappable)?,
+        wrapped: with_passphrases(
+            keys.wrap(&[WrapFor::Recipients(all)]),
+            changes.last().map(|last| &last.record.wrapped),
+        )?,
     };
     owner.signed(&Named::Key { cluster: of.cluster.clone(), generation, change }, &record)
+}
+
+/// New entries with the passphrases' old ones, which nobody here can make anew.
+fn with_passphrases(
+    made: std::result::Result<Vec<Wrapped>, WrapError>,
+    before: Option<&Vec<Wrapped>>,
+) -> Result<Vec<Wrapped>> {
+    let mut wrapped = made.map_err(unwrappable)?;
+    let kept = before.into_iter().flatten().filter(|entry| matches!(entry, Wrapped::Passphrase { .. }));
+    wrapped.extend(kept.cloned());
+    Ok(wrapped)
 }
 
 /// The owner's record with the recipient in it, and whether it is a new one.
@@ -168,15 +182,16 @@ fn owner_rewrapped(
     }
     all.push(recipient.clone());
     let change = kept.record.change.saturating_add(1);
-    let wrapped = owner.word.key.wrap(&[WrapFor::Recipients(&all)]).map_err(unwrappable)?;
+    let wrapped =
+        with_passphrases(owner.word.key.wrap(&[WrapFor::Recipients(&all)]), Some(&kept.record.wrapped))?;
     Ok((owner.signed(&Named::Owner { change }, &OwnerRecord { change, wrapped })?, true))
 }
 
-fn unwrappable(error: WrapError) -> Error {
+pub(super) fn unwrappable(error: WrapError) -> Error {
     Error::usage("keys.wrap", "the keys cannot be wrapped for these recipients").because(error)
 }
 
-fn no_keys(of: &KeysOf, cipher: Cipher) -> Error {
+pub(super) fn no_keys(of: &KeysOf, cipher: Cipher) -> Error {
     match cipher {
         Cipher::None => Error::usage(
             "keys.nothing-sealed",

@@ -1,14 +1,14 @@
 //! Who can read and who may write: shown, and changed by whoever holds the owner's key.
 //!
 //! Promises: a change is one new small record a generation, put to every region, never a rewritten one; a change that was
-//! interrupted is finished by the same command. Deliberately takes nobody's reading away: who could once open the keys may
-//! have kept them, so a recipient who must not read what comes next needs a new generation of keys.
+//! interrupted is finished by the same command. Deliberately takes nobody's reading of what is there away: who could once open
+//! the keys may have kept them. A recipient who must not read what comes next is left out of a new generation ([`rotate`]).
 
 mod change;
+mod passphrase;
 mod records;
+mod rotate;
 mod show;
-
-use std::path::PathBuf;
 
 use seawall_repo::id::ClusterName;
 
@@ -17,10 +17,12 @@ pub use seawall_repo::records::Right;
 pub use change::{
     NewWriter, RecipientAdded, WriterAdded, WriterRevoked, add_recipient, add_writer, revoke_writer,
 };
+pub use passphrase::{PassphraseAdded, add_passphrase};
+pub use rotate::{HostUpdateMade, KeysRotated, RotateOptions, UpdateAccepted, accept, host_update, rotate};
 pub(crate) use show::show_opened;
 pub use show::{GenerationShown, KeysReport, OwnerKeyShown, RevokedShown, WriterShown, show};
 
-use crate::repository::RepositorySettings;
+use crate::repository::{KeyFiles, RepositorySettings};
 
 /// Whose keys, and what opens them.
 #[derive(Debug, Clone)]
@@ -29,8 +31,8 @@ pub struct KeysOf {
     pub settings: RepositorySettings,
     /// The cluster.
     pub cluster: ClusterName,
-    /// Identity files; an owner's key in one of them counts as well.
-    pub identities: Vec<PathBuf>,
+    /// Identity files and passphrases; an owner's key in one of them counts as well.
+    pub identities: KeyFiles,
 }
 
 #[cfg(test)]

@@ -130,6 +130,23 @@ pub(super) async fn put(regions: &Regions, name: &ObjectName, bytes: &Bytes) -> 
     failed.map_or(Ok(()), Err)
 }
 
+/// Whether some region lacks one of these.
+///
+/// # Errors
+/// A region cannot be asked.
+pub(super) async fn lacked_somewhere(regions: &Regions, names: &[ObjectName]) -> Result<bool> {
+    for name in names {
+        for (_, got) in regions.each(|region| region.get(name.as_str(), RECORD_BYTES_MAX)).await {
+            match got {
+                Ok(_) => {}
+                Err(error) if error.kind() == seawall_store::ErrorKind::NotFound => return Ok(true),
+                Err(error) => return Err(store_error(&format!("{name} cannot be looked for"), &error)),
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// The bytes that some region has under a name; none where no region has it.
 pub(super) async fn existing(regions: &Regions, name: &ObjectName) -> Result<Option<Bytes>> {
     for (_, got) in regions.each(|region| region.get(name.as_str(), RECORD_BYTES_MAX)).await {

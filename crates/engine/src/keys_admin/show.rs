@@ -56,7 +56,7 @@ pub struct GenerationShown {
     pub change: u32,
     /// Who can open it.
     pub recipients: Vec<Recipient>,
-    /// Passphrases that open it, in any of its changes.
+    /// Passphrases that open it.
     pub passphrases: usize,
     /// Whether the identities given open it; none where none was given.
     pub opens: Option<bool>,
@@ -121,7 +121,7 @@ pub(crate) async fn show_opened(
             generation: generation.number(),
             change: newest.record.change,
             recipients: recipients_of(&newest.record.wrapped).0,
-            passphrases: changes.iter().map(|change| recipients_of(&change.record.wrapped).1).sum(),
+            passphrases: recipients_of(&newest.record.wrapped).1,
             opens: identities.map(|with| changes.iter().any(|change| change.record.unwrap(with).is_ok())),
         });
     }

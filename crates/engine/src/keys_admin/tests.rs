@@ -1,5 +1,7 @@
 //! Keys on directories: who can read and write after each change, and what is refused.
 
+use std::path::PathBuf;
+
 use seawall_repo::identity::Identities;
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::records::Adoption;
@@ -11,7 +13,7 @@ use super::*;
 use crate::error::Result;
 use crate::init::{InitOptions, InitReport, Lineage, ServerIdentity, look, plan, run};
 use crate::repository::{
-    Acknowledge, Expecting, RegionSettings, Repository, Secrets, open_regions, put_bytes_everywhere,
+    Acknowledge, Expecting, KeyFiles, RegionSettings, Repository, Secrets, open_regions, put_bytes_everywhere,
 };
 
 struct Bench {
@@ -33,7 +35,7 @@ impl Bench {
             cipher: Cipher::Aes256Gcm,
             recipients,
             one_key: false,
-            identities: Vec::new(),
+            identities: KeyFiles::default(),
             label: "db1".to_owned(),
             server: ServerIdentity { system: "7401234567890123456".parse().unwrap(), postgresql: 17 },
             lineage: Lineage::Refuse,
@@ -56,7 +58,8 @@ impl Bench {
     fn of(&self, identities: &[&str]) -> KeysOf {
         let mut settings = settings(self.folder.path());
         settings.owner = Some(self.made.owner);
-        let identities = identities.iter().map(|name| self.folder.path().join(name)).collect();
+        let identities =
+            identities.iter().map(|name| self.folder.path().join(name)).collect::<Vec<_>>().into();
         KeysOf { settings, cluster: self.made.cluster.clone(), identities }
     }
 
@@ -112,7 +115,7 @@ async fn a_new_recipient_opens_what_was_made_before() {
     let added = Identities::generate();
     bench.identity("added", &added);
     let recipient = added.recipients().pop().unwrap();
-    let key = Secrets::Identities(vec![bench.folder.path().join("added")]);
+    let key = Secrets::Identities(vec![bench.folder.path().join("added")].into());
     assert_eq!(bench.open(key.clone()).await.unwrap_err().kind(), crate::Kind::Usage);
     let report = add_recipient(&bench.of(&["first"]), &recipient, &bench.world).await.unwrap();
     assert_eq!((report.recipients.len(), report.owner_key), (3, true));
@@ -191,4 +194,70 @@ async fn a_file_that_belongs_to_something_else_is_not_replaced() {
     let before = std::fs::read(&file).unwrap();
     let error = add_writer(&bench.of(&["first"]), &host("db2", &file), &bench.world).await.unwrap_err();
     assert_eq!((error.id(), std::fs::read(&file).unwrap()), ("keys.file-of-another", before));
+}
+
+#[tokio::test]
+async fn an_interrupted_rotation_is_completed_and_not_repeated() {
+    let bench = Bench::new().await;
+    let options = RotateOptions::default();
+    let made = rotate(&bench.of(&["first"]), &options, &bench.world).await.unwrap();
+    assert_eq!((made.generation, made.completed, made.recipients.len()), (2, false, 2));
+    let lost = bench.folder.path().join("south/orders/key/2.1");
+    std::fs::remove_file(&lost).unwrap();
+    let again = rotate(&bench.of(&["first"]), &options, &bench.world).await.unwrap();
+    assert_eq!((again.generation, again.completed), (2, true));
+    let other = std::fs::read(bench.folder.path().join("north/orders/key/2.1")).unwrap();
+    assert_eq!(std::fs::read(lost).unwrap(), other);
+    assert_eq!(rotate(&bench.of(&["first"]), &options, &bench.world).await.unwrap().generation, 3);
+}
+
+#[tokio::test]
+async fn a_host_takes_up_only_keys_that_the_owner_signed_for_it() {
+    let (bench, other) = (Bench::new().await, Bench::new().await);
+    rotate(&bench.of(&["first"]), &RotateOptions::default(), &bench.world).await.unwrap();
+    let (update, host) = (bench.folder.path().join("update"), bench.folder.path().join("orders.key"));
+    let made = host_update(&bench.of(&["first"]), &update, &bench.world).await.unwrap();
+    assert_eq!(made.generations, [1, 2]);
+    let before = std::fs::read(&host).unwrap();
+    let take = async |bench: &Bench, host: &std::path::Path, update: &std::path::Path| {
+        let of = bench.of(&[]);
+        accept(&of.settings, &of.cluster, host, update, &bench.world).await
+    };
+    let foreign = other.folder.path().join("orders.key");
+    assert_eq!(take(&other, &foreign, &update).await.unwrap_err().id(), "keys.update-of-another");
+    // Its first generation with another meta key, its second with another public key.
+    let text = std::fs::read_to_string(&update).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for (number, field) in [(0, "meta"), (1, "public")] {
+        let mut forged = json.clone();
+        forged["generations"][number][field] = json["generations"][1 - number][field].clone();
+        let path = bench.folder.path().join(format!("forged-{field}"));
+        create_new(&path, forged.to_string().as_bytes(), 0o600, bench.world.random.as_ref()).unwrap();
+        assert_eq!(take(&bench, &host, &path).await.unwrap_err().id(), "keys.update-refused", "{field}");
+    }
+    assert_eq!(std::fs::read(&host).unwrap(), before, "nothing was changed");
+    let taken = take(&bench, &host, &update).await.unwrap();
+    assert_eq!((taken.added, taken.generation), (vec![2], 2));
+    assert!(!bench.open(Secrets::Host(host)).await.unwrap().opens_content());
+}
+
+#[tokio::test]
+async fn a_passphrase_stays_with_every_later_change() {
+    let bench = Bench::new().await;
+    let words = seawall_repo::identity::Passphrase::from("seven correct horses stay".to_owned());
+    let added = add_passphrase(&bench.of(&["first"]), &words, &bench.world).await.unwrap();
+    assert_eq!((added.made.len(), added.passphrases, added.recipients.len()), (2, 1, 2));
+    let file = bench.folder.path().join("words");
+    create_new(&file, b"seven correct horses stay\n", 0o600, bench.world.random.as_ref()).unwrap();
+    let mut by_words = bench.of(&[]);
+    by_words.identities.passphrases.push(file);
+    let recipient = Identities::generate().recipients().pop().unwrap();
+    add_recipient(&by_words, &recipient, &bench.world).await.unwrap();
+    let rotated = rotate(&by_words, &RotateOptions::default(), &bench.world).await.unwrap();
+    assert_eq!((rotated.passphrases, rotated.passphrases_left_behind), (1, 0));
+    let without = rotate(&bench.of(&["first"]), &RotateOptions::default(), &bench.world).await.unwrap();
+    assert_eq!((without.passphrases, without.passphrases_left_behind), (0, 1));
+    let shown = show(&by_words, &bench.world).await.unwrap();
+    let opens: Vec<_> = shown.generations.iter().map(|one| one.opens).collect();
+    assert_eq!(opens, [Some(true), Some(true), Some(false)]);
 }

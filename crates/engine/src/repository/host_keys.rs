@@ -2,7 +2,7 @@
 //! cluster's key pair. Nothing in it opens content.
 //!
 //! The file is refused when others can read it. It is written once by `init` (or by `key add-writer`) and replaced
-//! when a new generation of keys starts.
+//! when a new generation of keys starts (by `key accept`).
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -27,6 +27,15 @@ pub struct HostGeneration {
     pub meta: MetaKey,
     /// Seals content.
     pub public: ClusterPublic,
+}
+
+impl HostGeneration {
+    /// Whether both are the same keys of the same generation.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        (self.generation, self.public) == (other.generation, other.public)
+            && *self.meta.to_text() == *other.meta.to_text()
+    }
 }
 
 /// What a writing host holds.
@@ -57,7 +66,7 @@ struct Stored {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredGeneration {
+pub(super) struct StoredGeneration {
     generation: u32,
     meta: String,
     public: ClusterPublic,
@@ -101,6 +110,15 @@ impl HostKeys {
             .map_err(|error| unwritable(path, error))
     }
 
+    /// Writes the key file anew in place of the old one, mode 0600: when a generation of keys came.
+    ///
+    /// # Errors
+    /// It cannot be written; the old one is whole then.
+    pub fn replace(&self, path: &Path, world: &World) -> Result<()> {
+        durable::replace(path, &self.to_bytes()?, 0o600, world.random.as_ref())
+            .map_err(|error| unwritable(path, error))
+    }
+
     /// The file's content. A secret.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let stored = Stored {
@@ -135,7 +153,7 @@ impl HostKeys {
 }
 
 impl StoredGeneration {
-    fn of(keys: &HostGeneration) -> Self {
+    pub(super) fn of(keys: &HostGeneration) -> Self {
         Self {
             generation: keys.generation.number(),
             meta: keys.meta.to_text().to_string(),
@@ -143,7 +161,7 @@ impl StoredGeneration {
         }
     }
 
-    fn read(&self) -> std::result::Result<HostGeneration, &'static str> {
+    pub(super) fn read(&self) -> std::result::Result<HostGeneration, &'static str> {
         Ok(HostGeneration {
             generation: Generation::new(self.generation).ok_or("a generation's number")?,
             meta: MetaKey::from_text(&self.meta).map_err(|_| "a meta key")?,

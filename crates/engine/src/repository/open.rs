@@ -1,13 +1,13 @@
 //! Opening a repository: the owner's word first, then certificates, then keys. Nothing that was not signed by the pinned
 //! owner is believed, whatever a region says.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use futures::StreamExt as _;
 use seawall_repo::error::ObjectError;
 use seawall_repo::id::{ClusterName, Generation};
-use seawall_repo::identity::Identities;
+use seawall_repo::identity::{Identities, Passphrase};
 use seawall_repo::layout::{Named, ObjectName, prefix};
 use seawall_repo::object::KeyRing;
 use seawall_repo::records::{KeyRecord, SeawallJson};
@@ -21,12 +21,13 @@ use super::faults;
 use super::handle::{Inner, Repository};
 use super::host_keys::{HostKeys, refuse_readable_by_others};
 use super::places::{Expecting, open_regions};
-use super::settings::{RepositorySettings, Secrets};
+use super::settings::{KeyFiles, RepositorySettings, Secrets};
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
 
 const RECORD_BYTES_MAX: u64 = 1 << 20;
 const IDENTITY_FILE_BYTES_MAX: u64 = 1 << 20;
+const PASSPHRASE_BYTES_MAX: u64 = 4096;
 
 impl Repository {
     /// Opens the repository for one cluster.
@@ -100,7 +101,7 @@ impl Held {
         match secrets {
             Secrets::Observer => Ok(Self::Nothing),
             Secrets::Host(path) => HostKeys::load(path).map(|keys| Self::Host(Box::new(keys))),
-            Secrets::Identities(paths) => load_identities(paths).map(Self::Identities),
+            Secrets::Identities(files) => load_identities(files).map(Self::Identities),
         }
     }
 
@@ -136,16 +137,41 @@ impl Held {
     }
 }
 
-/// Reads identity files into one.
+/// Reads identity files and passphrases into one.
 ///
 /// # Errors
 /// A file that cannot be read, that others can reach, or that holds no identity.
-pub fn load_identities(paths: &[PathBuf]) -> Result<Identities> {
+pub fn load_identities(files: &KeyFiles) -> Result<Identities> {
     let mut all = Identities::default();
-    for path in paths {
+    for path in &files.identities {
         all.merge(load_identity(path)?);
     }
+    for path in &files.passphrases {
+        all.merge(Identities::of_passphrase(load_passphrase(path)?));
+    }
     Ok(all)
+}
+
+/// Reads a passphrase: the file's one line, without its end.
+///
+/// # Errors
+/// A file that cannot be read, that others can reach, that is empty or has several lines.
+pub fn load_passphrase(path: &Path) -> Result<Passphrase> {
+    let refused = |what: &str| {
+        Error::usage("keys.passphrase-unusable", format!("{} holds no passphrase: {what}", path.display()))
+            .hint("put the passphrase, and nothing else, on the file's only line")
+    };
+    let bytes = durable::read_whole(path, PASSPHRASE_BYTES_MAX)
+        .map_err(|error| refused("it cannot be read").because(error))?;
+    let bytes = zeroize::Zeroizing::new(bytes);
+    refuse_readable_by_others(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_secret| refused("it is not UTF-8"))?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match line.is_empty() || line.contains(['\n', '\r', '\0']) {
+        true => Err(refused("it must have exactly one line")),
+        false => Ok(Passphrase::from(line.to_owned())),
+    }
 }
 
 fn load_identity(path: &Path) -> Result<Identities> {
@@ -274,13 +300,19 @@ async fn unwrap_all(
     cluster: &ClusterName,
 ) -> Result<()> {
     let mut refused = None;
-    for name in list_names(regions, &prefix::keys(cluster)).await? {
+    let mut names = list_names(regions, &prefix::keys(cluster)).await?;
+    // The newest change of a generation first: it names everybody, and a passphrase costs a second for each record it is tried on.
+    names.sort_by_key(|name| std::cmp::Reverse(change_of(name)));
+    for name in names {
         let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
         let served = regions
             .get_any(name.as_str(), extent, |_region, bytes| trust.open_owners::<KeyRecord>(&name, &bytes))
             .await
             .map_err(|error| faults::not_served(&error))?;
         let record = served.value;
+        if keys.ring.secret(record.generation).is_some() {
+            continue;
+        }
         match ClusterKeys::unwrap(&record.wrapped, identities) {
             Ok(unwrapped) => {
                 keys.ring.add_keys(record.generation, unwrapped);
@@ -288,13 +320,20 @@ async fn unwrap_all(
                     keys.newest = Some((record.generation, record.public));
                 }
             }
-            Err(error) => refused = Some(ObjectError::new(&name, error.into())),
+            Err(error) => refused = refused.or_else(|| Some(ObjectError::new(&name, error.into()))),
         }
     }
     match (keys.newest, refused) {
         (None, Some(error)) => Err(faults::object_error(&error)),
         (None, None) => Err(no_cluster(regions, cluster).await),
         (Some(_), _) => Ok(()),
+    }
+}
+
+fn change_of(name: &ObjectName) -> (u32, u32) {
+    match name.named() {
+        Named::Key { generation, change, .. } => (generation.number(), *change),
+        _ => (0, 0),
     }
 }
 

@@ -39,6 +39,29 @@ pub struct RepositorySettings {
     pub compression_level: i32,
 }
 
+/// Files that open keys; each is refused when others can reach it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyFiles {
+    /// Identity files.
+    pub identities: Vec<PathBuf>,
+    /// Files with a passphrase each, on one line.
+    pub passphrases: Vec<PathBuf>,
+}
+
+impl KeyFiles {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.passphrases.is_empty()
+    }
+}
+
+impl From<Vec<PathBuf>> for KeyFiles {
+    fn from(identities: Vec<PathBuf>) -> Self {
+        Self { identities, passphrases: Vec::new() }
+    }
+}
+
 /// Which secrets a caller brings.
 #[derive(Debug, Clone)]
 pub enum Secrets {
@@ -46,6 +69,6 @@ pub enum Secrets {
     Observer,
     /// The key file of a host that writes: opens everything but content.
     Host(PathBuf),
-    /// Identities from the safe: open everything.
-    Identities(Vec<PathBuf>),
+    /// Identities or passphrases from the safe: open everything.
+    Identities(KeyFiles),
 }

@@ -218,7 +218,8 @@ fn plan_file(
             owner: record.owner.to_string(),
             regions: options.regions.clone(),
             without_regions: options.without_regions.clone(),
-            identity_files: options.identity_files.clone(),
+            identity_files: options.key_files.identities.clone(),
+            passphrase_files: options.key_files.passphrases.clone(),
         },
     };
     file.encode().map_err(|error| Error::usage("restore.plan-file", error.to_string()).because(error))

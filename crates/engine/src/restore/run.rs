@@ -29,7 +29,7 @@ use super::wal_source::{find_end, load_inventory};
 use crate::archive::plan_file::PlannedRegion;
 use crate::error::{Error, Result};
 use crate::monitor::{Finding, Monitor};
-use crate::repository::{BackupEntry, Repository};
+use crate::repository::{BackupEntry, KeyFiles, Repository};
 use crate::source::libc;
 use crate::target::binaries::{self, ServerBinaries};
 use crate::target::finish;
@@ -93,8 +93,8 @@ pub struct RestoreOptions {
     pub regions: Vec<PlannedRegion>,
     /// Regions given up by name.
     pub without_regions: Vec<String>,
-    /// Files with identities: absolute.
-    pub identity_files: Vec<PathBuf>,
+    /// Files that open keys: absolute.
+    pub key_files: KeyFiles,
 }
 
 /// A restore that was proven possible and has not written anything.

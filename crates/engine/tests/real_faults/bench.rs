@@ -86,7 +86,7 @@ impl Bench {
             cipher: Cipher::Aes256Gcm,
             recipients: identity.recipients(),
             one_key: true,
-            identities: Vec::new(),
+            identities: seawall_engine::repository::KeyFiles::default(),
             label: "db1".to_owned(),
             server: ServerIdentity {
                 system: control.system_identifier,
@@ -188,7 +188,7 @@ impl Bench {
                 .map(|region| PlannedRegion { name: region.name, url: region.url })
                 .collect(),
             without_regions: Vec::new(),
-            identity_files: vec![repo.identity()],
+            key_files: vec![repo.identity()].into(),
         }
     }
 
@@ -256,7 +256,7 @@ impl Repo {
             id: Some(host.repository),
             ..self.settings(regions)
         };
-        (settings, Secrets::Identities(vec![self.identity()]))
+        (settings, Secrets::Identities(vec![self.identity()].into()))
     }
 
     /// As a restore, undisturbed, from these regions.

@@ -77,6 +77,7 @@ fn plan(bench: &Bench) -> PlanFile {
             regions: vec![],
             without_regions: vec![],
             identity_files: vec![],
+            passphrase_files: vec![],
         },
     }
 }

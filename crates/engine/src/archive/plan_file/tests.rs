@@ -42,6 +42,7 @@ fn plan() -> PlanFile {
             regions: vec![PlannedRegion { name: "north".to_owned(), url: "file:///mnt/north".to_owned() }],
             without_regions: vec!["south".to_owned()],
             identity_files: vec![PathBuf::from("/root/key.txt")],
+            passphrase_files: vec![PathBuf::from("/root/words.txt")],
         },
     }
 }

@@ -12,13 +12,20 @@ export SEAWALL_RESCUE_PYTHON := $(CURDIR)/.cache/rescue/python
 LEFT_OUT = $$(cat .cache/left-out 2>/dev/null || true)
 SAY_LEFT_OUT = [ ! -e .cache/left-out ] || echo "SKIPPED on this machine: tests that need a PostgreSQL with ICU (see the beginning of the output)" >&2
 
-.PHONY: help build fmt check test test-deep bench demo setup-test setup-check
+.PHONY: help build release test-release fmt check test test-deep bench demo setup-test setup-check
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## the seawall binary, optimised, in target/release
 	cargo build --release --locked --bin seawall
+
+release: ## the binary to hand out: one static file, in target/<machine>-unknown-linux-musl/release
+	@tools/release.sh
+
+test-release: setup-test ## the static binary through whole backups, recoveries and refusals
+	binary=$$(tools/release.sh); SEAWALL_BIN=$$PWD/$$binary cargo nextest run --locked -p seawall --run-ignored all \
+		-E 'binary(/^(real_(static|setup|documents|keys|transactions|layouts)|process|fetch)$$/)'
 
 fmt: ## format the sources
 	cargo fmt --all

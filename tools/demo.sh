@@ -8,12 +8,13 @@ readonly checkout=$PWD
 
 # ---- as root: build, then go on as an ordinary user, because PostgreSQL does not run as root -------------------------------
 if [ -z "${DEMO_INNER:-}" ]; then
-    cargo build --release --locked --bin seawall
+    # The binary as it is handed out; where it cannot be built here, the ordinary one shows the same.
+    binary=$(tools/release.sh) || { binary=target/release/seawall; cargo build --release --locked --bin seawall; }
     root=${DEMO_DIR:-$(mktemp -d "${TMPDIR:-/tmp}/seawall-demo.XXXXXX")}
     mkdir -p "$root"
     chmod 755 "$root"
     mkdir "$root/bin"
-    install -m 755 target/release/seawall tools/demo.sh "$root/bin/"
+    install -m 755 "$binary" tools/demo.sh "$root/bin/"
     cp -r ".cache/postgresql/${DEMO_MAJOR:-17}" "$root/bin/postgresql"
     as=()
     if [ "$(id -u)" = 0 ]; then

@@ -45,9 +45,15 @@ pub(super) fn windows(scene: &Scene<'_>, usable: impl Fn(&Seen<'_>) -> bool) -> 
     for (system, wal) in scene.input.wal {
         let of_system = scene.points.iter().filter(|seen| seen.point.system == *system);
         let leading: Vec<_> = of_system.filter(|seen| scene.leads(seen) && usable(seen)).collect();
-        let live =
-            if scene.lineages.is_superseded(*system) { BTreeSet::new() } else { live(scene, *system, wal) };
-        for timeline in wal.timelines.keys() {
+        let of_files =
+            scene.input.histories.keys().filter(|(of, _)| of == system).map(|(_, timeline)| *timeline);
+        let timelines: BTreeSet<Timeline> = wal.timelines.keys().copied().chain(of_files).collect();
+        let live = if scene.lineages.is_superseded(*system) {
+            BTreeSet::new()
+        } else {
+            live(scene, *system, wal, &timelines)
+        };
+        for timeline in &timelines {
             let path = Path { system: *system, timeline: *timeline, live: live.contains(timeline) };
             path.windows(scene, wal, &leading, &mut windows);
         }
@@ -55,10 +61,11 @@ pub(super) fn windows(scene: &Scene<'_>, usable: impl Fn(&Seen<'_>) -> bool) -> 
     windows
 }
 
-/// The timelines that are the lineage's present: the one whose end was stored last, and the highest.
-fn live(scene: &Scene<'_>, system: SystemId, wal: &WalMap) -> BTreeSet<Timeline> {
+/// The timelines that are the lineage's present: the one whose end was stored last, and the highest, be it that only its
+/// history file is there.
+fn live(scene: &Scene<'_>, system: SystemId, wal: &WalMap, all: &BTreeSet<Timeline>) -> BTreeSet<Timeline> {
     let known = |timeline: &Timeline| scene.input.history(system, *timeline).is_some();
-    let highest = wal.timelines.keys().copied().filter(known).max();
+    let highest = all.iter().copied().rfind(known);
     wal.present(known).into_iter().chain(highest).collect()
 }
 

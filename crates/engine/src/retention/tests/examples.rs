@@ -207,7 +207,10 @@ fn an_old_lineage_ages_out_by_the_same_rules_and_loses_its_floor() {
     world.lineages.push(Lineage { system: system(1), after: Some(system(0)), adopted: world.now });
     assert_eq!(kept_days(&world).len(), 5);
     world.now = civil("2026-12-31T00:00:00Z");
-    assert!(rules(&world, 11).contains(&Rule::Floor));
+    let mut forged = backup("2026-11-21T01:00:00Z", 10);
+    (forged.system, forged.claimed) = (system(1), civil("2020-01-01T00:00:00Z"));
+    world.points.push(forged);
+    assert!(rules(&world, 11).contains(&Rule::Floor), "a backup with a date of its own takes nothing over");
     for day in 21..27 {
         let mut new = backup(&format!("2026-11-{day}T01:00:00Z"), 10);
         new.system = system(1);

@@ -17,7 +17,7 @@ use crate::retention::{
     simulate, wal_needed,
 };
 
-const WORLDS: u64 = 1_000;
+const WORLDS: u64 = 2_000;
 
 fn worlds() -> impl Iterator<Item = (u64, World)> {
     (0..WORLDS).map(|number| (number, World::random(number)))

@@ -259,7 +259,7 @@ fn windows(world: &World) -> BTreeSet<BackupId> {
         let leads = |point: &&Point| point.system == *system && (point.unfit.is_none() || !has_good);
         let candidates: Vec<&Point> = world.points.iter().filter(leads).collect();
         let live = live(world, *system);
-        for timeline in wal.timelines.keys() {
+        for timeline in &timelines(world, *system) {
             let path = history(world, *system, *timeline);
             let mut newest = live.contains(timeline);
             for stretch in stretches(&path, wal).into_iter().rev() {
@@ -280,18 +280,25 @@ fn windows(world: &World) -> BTreeSet<BackupId> {
     kept
 }
 
+/// Those of WAL and those of history files.
+fn timelines(world: &World, system: SystemId) -> BTreeSet<Timeline> {
+    let of_files = world.histories.keys().filter(|(of, _)| *of == system).map(|(_, timeline)| *timeline);
+    world.wal[&system].timelines.keys().copied().chain(of_files).collect()
+}
+
 fn live(world: &World, system: SystemId) -> BTreeSet<Timeline> {
     let wal = &world.wal[&system];
     let known =
         |timeline: &&Timeline| timeline.get() == 1 || world.histories.contains_key(&(system, **timeline));
-    let known: Vec<Timeline> = wal.timelines.keys().filter(known).copied().collect();
+    let of_wal: Vec<Timeline> = wal.timelines.keys().filter(known).copied().collect();
+    let all = timelines(world, system);
     if superseded(world, system) {
         return BTreeSet::new();
     }
     let when = |timeline: &&Timeline| {
         (wal.timelines[timeline].iter().max_by_key(|run| run.last).unwrap().last_stored, **timeline)
     };
-    known.iter().max_by_key(when).into_iter().chain(known.iter().max()).copied().collect()
+    of_wal.iter().max_by_key(when).into_iter().chain(all.iter().rfind(known)).copied().collect()
 }
 
 fn stretches(path: &History, wal: &crate::retention::WalMap) -> Vec<BTreeMap<u64, Time>> {

@@ -93,7 +93,9 @@ fn every_command_that_prints_a_document_has_its_section() {
     wanted.retain(|name| !without.contains(&name.as_str()));
     wanted.sort_unstable();
     let page = documented::Page::parse(documented::PAGE);
-    let sections: Vec<&str> = page.titles().filter(|title| title.starts_with("seawall ")).collect();
+    // An option that prints another document has a section of its own besides.
+    let of_command = |title: &&str| title.starts_with("seawall ") && !title.contains(" --");
+    let sections: Vec<&str> = page.titles().filter(of_command).collect();
     assert_eq!(sections, wanted);
     assert_eq!(page.broken_links(), Vec::<&str>::new());
 }

@@ -95,7 +95,7 @@ fn by_age(report: &CostReport) -> Table {
 
 fn amount(amount: &Amount, most: u64) -> [Span; 3] {
     let length = amount.bytes.saturating_mul(BAR).div_ceil(most.max(1));
-    let bar = "█".repeat(usize::try_from(length.min(BAR)).unwrap_or(0));
+    let bar = "=".repeat(usize::try_from(length.min(BAR)).unwrap_or(0));
     [
         Span::plain(human::count(amount.objects)),
         Span::plain(human::size(amount.bytes)),

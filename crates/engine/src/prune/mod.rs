@@ -24,6 +24,7 @@ mod report;
 mod run;
 mod settle;
 mod stones;
+mod summary;
 mod undo;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! Commit points: each tombstone (from then on the grace runs), each region's word that it was carried out. Interrupted anywhere,
 //! nothing that is needed is gone, and the next run goes on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seawall_repo::condemned::TombstoneDone;
@@ -18,20 +18,19 @@ use super::carry_out::{Carried, carry_out};
 use super::clocks::clocks;
 use super::look::{PlaceSeen, Seen, TombstoneSeen, look};
 use super::plan::{Amounts, PlacePlan, plan};
-use super::policies::{self, Effective, effective};
-use super::report::{Decided, PruneReport, RegionPruned, Waiting};
+use super::policies::{self, effective};
+use super::report::{Decided, PruneReport, RegionPruned};
 use super::settle::{Settled, settle};
 use super::stones::NewStones;
+use super::summary::report;
 use super::{GRACE_FLOOR, RetentionRules};
 use crate::backup::{host_name, now};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::monitor::{Finding, Monitor};
 use crate::repository::{Repository, reason};
-use crate::retention::{Policy, Span, decide, leaving, simulate};
+use crate::retention::{Policy, Span, simulate};
 
-/// How far ahead the report says what will leave.
-const FORESIGHT: Span = Span::days(30);
 /// How long tombstones that were carried out everywhere stay, so that a region that comes back late learns of them.
 const STONES_KEPT: Span = Span::days(90);
 
@@ -78,7 +77,7 @@ pub async fn prune(
     let regions = run.carry_out(&seen, &plans, &mut settled).await?;
     let tombstones = run.condemn(&seen, &plans).await?;
     run.forget_old_stones(&seen).await;
-    let mut report = report(repository, &seen, &effective, &settled, &plans, &run);
+    let mut report = report(repository, &seen, &effective, &settled, &plans, false);
     (report.regions, report.tombstones) = (regions, tombstones);
     report.findings.append(&mut run.findings);
     run.tell(&report, &settled).await?;
@@ -109,27 +108,18 @@ async fn foresee(
     monitor.phase("deciding", None);
     let mut settled = settle(repository, &seen, &effective.policy).await?;
     let plans = plan(&seen, &settled);
-    let clocks = seen.regions.iter().map(|region| (region.clone(), now)).collect();
-    let run = Run {
-        repository,
-        rules,
-        set: repository.regions().set(),
-        clocks,
-        monitor: Arc::new(crate::monitor::Silent),
-        findings,
-        place: None,
+    let mut report = match at {
+        None => report(repository, &seen, &effective, &settled, &plans, true),
+        Some(at) => {
+            settled.decisions = simulate(&settled.ground.input(&settled.points), at).decisions;
+            let mut report = report(repository, &seen, &effective, &settled, &plans, false);
+            report.leaving.clear();
+            report.at = at.max(now);
+            report
+        }
     };
-    if let Some(at) = at {
-        settled.decisions = simulate(&settled.ground.input(&settled.points), at).decisions;
-        let mut report = report(repository, &seen, &effective, &settled, &plans, &run);
-        report.leaving.clear();
-        (report.dry_run, report.at) = (true, at.max(now));
-        report.findings.extend(run.findings);
-        return Ok(report);
-    }
-    let mut report = report(repository, &seen, &effective, &settled, &plans, &run);
     report.dry_run = true;
-    report.findings.extend(run.findings);
+    report.findings.extend(findings);
     Ok(report)
 }
 
@@ -168,7 +158,7 @@ struct Run<'a> {
     clocks: BTreeMap<RegionName, Time>,
     monitor: Arc<dyn Monitor>,
     findings: Vec<Finding>,
-    place: Option<Place>,
+    place: Place,
 }
 
 #[derive(Serialize)]
@@ -191,7 +181,7 @@ impl<'a> Run<'a> {
         let put = events::tell(repository, &set, &place, "prune-begun", &begun).await?;
         let mut findings = Vec::new();
         let clocks = clocks(&set, &put, now(repository.world())?, &mut findings).await?;
-        Ok(Self { repository, rules, set, clocks, monitor, findings, place: Some(place) })
+        Ok(Self { repository, rules, set, clocks, monitor, findings, place })
     }
 
     async fn look(&mut self) -> Result<Seen> {
@@ -353,7 +343,7 @@ impl<'a> Run<'a> {
             holds: &'a [String],
             findings: u64,
         }
-        let Some(place) = &self.place else { return Ok(()) };
+        let place = &self.place;
         let condemned = report.backups.iter().filter(|one| !one.decision.is_kept());
         let ended = Ended {
             policy: &settled.ground.input(&settled.points).policy.clone(),
@@ -385,104 +375,6 @@ fn name_broken(seen: &Seen, findings: &mut Vec<Finding>) {
         what: format!("region {region} could not be asked: {why}"),
         hint: Some("nothing is condemned or deleted there until it is back".to_owned()),
     }));
-}
-
-fn report(
-    repository: &Repository,
-    seen: &Seen,
-    effective: &Effective,
-    settled: &Settled,
-    plans: &[PlacePlan],
-    run: &Run<'_>,
-) -> PruneReport {
-    let input = settled.ground.input(&settled.points);
-    let stored: HashMap<BackupId, Time> =
-        settled.points.iter().map(|point| (point.id, point.stored)).collect();
-    let mut since: HashMap<BackupId, Time> = HashMap::new();
-    for stone in seen.places.iter().flat_map(|place| &place.tombstones).filter(|stone| stone.waits()) {
-        let Some(first) = stone.stored.values().min() else { continue };
-        for id in &stone.record.condemned.manifests {
-            since.entry(*id).or_insert(*first);
-        }
-    }
-    let decisions = if run.place.is_some() { settled.decisions.clone() } else { foreseen(settled) };
-    let leaving = leaving(&input, &decisions, FORESIGHT);
-    let mut condemned = Amounts::default();
-    plans.iter().for_each(|plan| condemned.join(&plan.amounts));
-    let kept_back = plans.iter().zip(&seen.places).flat_map(|(plan, place)| {
-        let why = [&plan.needed.everything, &plan.needed.all_wal];
-        why.into_iter().flatten().map(|why| format!("{}: {why}", place.place.system)).collect::<Vec<_>>()
-    });
-    let mut kept_back: Vec<String> = kept_back.collect();
-    kept_back.dedup();
-    PruneReport {
-        cluster: repository.cluster().to_string(),
-        at: seen.now,
-        dry_run: false,
-        policy: effective.policy.clone(),
-        shrinking_until: effective.shrinking_until,
-        backups: decisions
-            .into_iter()
-            .map(|decision| Decided {
-                stored: stored.get(&decision.id).copied().unwrap_or(Time::EPOCH),
-                condemned_since: since.get(&decision.id).copied(),
-                decision,
-            })
-            .collect(),
-        points: settled.points.clone(),
-        leaving,
-        condemned,
-        newly_condemned: plans.iter().map(|plan| plan.new.manifests.len() as u64).sum(),
-        tombstones: Vec::new(),
-        waiting: waiting(seen),
-        regions: Vec::new(),
-        holds: seen
-            .holds
-            .iter()
-            .filter(|hold| hold.is_in_force(seen.now))
-            .map(|hold| hold.id.to_string())
-            .collect(),
-        kept_back,
-        strange: seen.strange,
-        findings: seen.findings.iter().cloned().chain(breaches(settled)).collect(),
-    }
-}
-
-/// With a look at the future, which costs too much for every run.
-fn foreseen(settled: &Settled) -> Vec<crate::retention::Decision> {
-    decide(&settled.ground.input(&settled.points))
-}
-
-/// Where `max_age` is overruled, loudly.
-fn breaches(settled: &Settled) -> impl Iterator<Item = Finding> + '_ {
-    settled.decisions.iter().filter(|decision| decision.breaches_max_age()).map(|decision| Finding {
-        id: "prune.max-age-breached",
-        what: format!(
-            "backup {} is older than max_age allows and stays: {}",
-            decision.id,
-            decision.keep.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        ),
-        hint: Some("release the hold, or take a good backup, and prune again".to_owned()),
-    })
-}
-
-fn waiting(seen: &Seen) -> Vec<Waiting> {
-    let mut waiting = Vec::new();
-    for place in &seen.places {
-        for stone in &place.tombstones {
-            for region in seen.regions.iter().filter(|region| stone.waits_in(region)) {
-                let Some(due) = stone.due_in(region) else { continue };
-                waiting.push(Waiting {
-                    tombstone: stone.record.tombstone,
-                    system: place.place.system,
-                    region: region.clone(),
-                    due,
-                    backups: stone.record.condemned.manifests.clone(),
-                });
-            }
-        }
-    }
-    waiting
 }
 
 pub(super) fn refuse_unfit(rules: &RetentionRules) -> Result<()> {

@@ -247,6 +247,24 @@ async fn a_hold_that_was_seen_and_is_damaged_keeps_everything() {
 }
 
 #[tokio::test]
+async fn a_look_at_a_later_day_shows_what_will_have_left_and_changes_nothing() {
+    let (bench, ids) = days(6).await;
+    let before = names(&bench, 0).await;
+    let now = crate::backup::now(&bench.world).unwrap();
+    let later = seawall_repo::time::Time::from_micros(now.micros() + 20 * 86_400_000_000);
+    let look = |at| async move {
+        let options = PruneOptions { dry_run: true, at };
+        prune(&pruner(&bench).await, &rules(4), options, Arc::new(Silent))
+            .await
+            .map(|report| (kept(&report), bench))
+    };
+    let (then, bench) = look(later).await.unwrap();
+    assert!(then.len() < 4 && !then.contains(&ids[2]), "{then:?}");
+    assert_eq!(kept(&planned(&bench, &rules(4)).await).len(), 4);
+    assert_eq!(names(&bench, 0).await, before);
+}
+
+#[tokio::test]
 async fn shortened_rules_wait() {
     let (bench, _ids) = days(10).await;
     let long = RetentionRules { shrink_delay: Span::days(3), ..rules(8) };

@@ -32,6 +32,7 @@ pub fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<Outcome
             settings: settings_file(global)?,
             default_settings: PathBuf::from(DEFAULT_FILE),
         },
+        rules: super::prune::rules(&settings),
         archive_within: args.archive,
     };
     let mut report = open::runtime()?.block_on(check::run(&options, &World::system()));

@@ -8,6 +8,7 @@ mod archive_command;
 mod arrival;
 mod judge;
 mod repository;
+mod retention;
 mod run;
 mod server;
 
@@ -22,6 +23,7 @@ pub use run::run;
 
 use crate::error::Error;
 use crate::monitor::Finding;
+use crate::prune::RetentionRules;
 use crate::repository::RepositorySettings;
 use crate::source::ConnectOptions;
 
@@ -40,6 +42,8 @@ pub struct CheckOptions {
     pub connect: ConnectOptions,
     /// What `archive_command` should be.
     pub command: ExpectedCommand,
+    /// What is kept.
+    pub rules: RetentionRules,
     /// Have the server finish a segment, and wait so long for it to arrive in every region.
     pub archive_within: Option<Duration>,
 }

@@ -2,7 +2,7 @@
 
 use seawall_store::World;
 
-use super::{CheckOptions, CheckReport, arrival, repository, server};
+use super::{CheckOptions, CheckReport, arrival, repository, retention, server};
 use crate::source::read_control;
 
 /// Checks everything that can be reached.
@@ -15,6 +15,7 @@ pub async fn run(options: &CheckOptions, world: &World) -> CheckReport {
             return report;
         }
     };
+    retention::check(&mut report, &options.rules);
     let connection = match server::check(&mut report, options, system).await {
         Ok(connection) => Some(connection),
         Err(error) => {

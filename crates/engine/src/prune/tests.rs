@@ -387,3 +387,43 @@ async fn a_fault_at_every_call_leaves_everything_whole() {
     println!("{met} calls of a prune met a fault");
     assert!(met > 30);
 }
+
+/// Ten thousand backups over years and two hundred thousand segments: how many calls a dry run makes, printed.
+#[tokio::test]
+async fn ten_thousand_backups_are_decided_with_one_read_each() {
+    let backups = 10_000_u64;
+    let mut bench = Bench::with(1, 1).await;
+    let host = bench.as_host("db1").await.unwrap();
+    for number in 0..backups {
+        let start = SegmentNo(10 + number * 20).first_lsn(bench.size).unwrap().0;
+        let (timeline, size) = (Timeline::FIRST, bench.size);
+        let at = At { timeline, start: Lsn(start + 40), stop: Lsn(start + 80), size };
+        let now = crate::backup::now(&bench.world).unwrap();
+        crate::backup::testing::forged(&host, &bench.place(), at, now, false).await.unwrap();
+        for segment in 0..20 {
+            let name =
+                SegmentName::new(Timeline::FIRST, SegmentNo(10 + number * 20 + segment), size).unwrap();
+            let name: ObjectName =
+                Named::Wal { place: bench.place(), file: WalFileName::Segment(name) }.into();
+            bench.memories[0].put(&name.as_str().into(), "x".into()).await.unwrap();
+        }
+        hours(&bench, 3);
+    }
+    bench.fresh_faults();
+    let rules = RetentionRules {
+        policy: Policy {
+            daily: 30,
+            weekly: 12,
+            monthly: 12,
+            pitr: Some(Span::days(30)),
+            ..Policy::default()
+        },
+        shrink_delay: Span::days(7),
+        grace: Span::hours(24),
+    };
+    let report = planned(&bench, &rules).await;
+    let calls = bench.stores[0].count();
+    println!("{} kept of {backups}, {calls} calls", report.kept());
+    assert!(report.kept() >= 45 && report.kept() < 200, "{}", report.kept());
+    assert!(calls < backups + 1_000, "{calls}");
+}

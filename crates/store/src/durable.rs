@@ -17,7 +17,7 @@ mod tree;
 pub use dir::{DirHandle, Entry, EntryKind, Metadata};
 pub use file::FileHandle;
 pub use made::MadeDirs;
-pub use temp::{SweptTemps, is_temp_name};
+pub use temp::{SweptTemps, Temps, is_temp_name};
 
 use crate::world::Random;
 use std::io;

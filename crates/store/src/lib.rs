@@ -25,6 +25,7 @@ pub mod schedule;
 mod testing;
 pub mod world;
 
+pub use durable::SweptTemps;
 pub use error::{Cause, ErrorKind, StoreError};
 pub use limit::Bandwidth;
 pub use local::DurableLocal;

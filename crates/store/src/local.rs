@@ -18,7 +18,7 @@ mod write;
 
 pub use root::LocalError;
 
-use crate::durable::{MadeDirs, SweptTemps};
+use crate::durable::{MadeDirs, SweptTemps, Temps};
 use crate::world::World;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -99,7 +99,12 @@ impl DurableLocal {
 
     /// Removes what processes that died while writing have left behind, in the whole tree.
     pub async fn sweep(&self) -> Result<SweptTemps> {
-        self.blocking(|inner| inner.root.open()?.sweep_temps().map_err(LocalError::from)).await
+        self.temps(Temps::Removed).await
+    }
+
+    /// Looks for what processes that died while writing have left behind, in the whole tree.
+    pub(crate) async fn temps(&self, fate: Temps) -> Result<SweptTemps> {
+        self.blocking(move |inner| inner.root.open()?.temps(fate).map_err(LocalError::from)).await
     }
 
     /// Runs file system work where it may block: on tokio's blocking threads, or right here without a runtime (the

@@ -17,7 +17,7 @@ pub use limits::Limits;
 pub use list::Level;
 pub use open::OpenError;
 
-use crate::durable::SweptTemps;
+use crate::durable::{SweptTemps, Temps};
 use crate::error::StoreError;
 use crate::local::DurableLocal;
 use crate::meter::{Meter, MeterReading, OpKind};
@@ -222,9 +222,17 @@ impl Region {
     /// nothing to remove.
     pub async fn sweep(&self) -> Result<SweptTemps, StoreError> {
         let Some(local) = &self.local else { return Ok(SweptTemps::default()) };
-        local.sweep().await.map_err(|error| {
-            crate::error::Failure::of(error).dress(self.name(), "", 1, std::time::Duration::ZERO)
-        })
+        local.temps(Temps::Removed).await.map_err(|error| self.left(error))
+    }
+
+    /// What [`Region::sweep`] would remove, counted only; none for drivers that leave nothing.
+    pub async fn leftovers(&self) -> Result<Option<SweptTemps>, StoreError> {
+        let Some(local) = &self.local else { return Ok(None) };
+        local.temps(Temps::Counted).await.map(Some).map_err(|error| self.left(error))
+    }
+
+    fn left(&self, error: object_store::Error) -> StoreError {
+        crate::error::Failure::of(error).dress(self.name(), "", 1, std::time::Duration::ZERO)
     }
 }
 

@@ -95,7 +95,7 @@ pub enum RegionsError {
 /// The regions of one repository. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Regions {
-    regions: Arc<[Region]>,
+    regions: Arc<[Arc<Region>]>,
     world: World,
 }
 
@@ -116,12 +116,19 @@ impl Regions {
                 }
             }
         }
-        Ok(Self { regions: regions.into(), world: world.clone() })
+        Ok(Self { regions: regions.into_iter().map(Arc::new).collect(), world: world.clone() })
     }
 
     /// All of them, in the order of the settings.
     pub fn iter(&self) -> impl Iterator<Item = &Region> {
-        self.regions.iter()
+        self.regions.iter().map(|region| &**region)
+    }
+
+    /// One of them alone, with its health and its meter: for who must not be helped by another's good copy.
+    #[must_use]
+    pub fn only(&self, name: &RegionName) -> Option<Self> {
+        let one = self.regions.iter().find(|region| region.name() == name)?;
+        Some(Self { regions: Arc::new([Arc::clone(one)]), world: self.world.clone() })
     }
 
     /// How many.

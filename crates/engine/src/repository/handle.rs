@@ -12,7 +12,7 @@ use seawall_repo::object::KeyRing;
 use seawall_repo::records::SeawallJson;
 use seawall_repo::seal::{Cipher, Sealer};
 use seawall_repo::trust::Trust;
-use seawall_store::{ReadFault, Regions, World};
+use seawall_store::{ReadFault, RegionName, Regions, World};
 
 use super::host_keys::HostKeys;
 use super::settings::Acknowledge;
@@ -41,6 +41,25 @@ pub(super) struct Inner {
 impl Repository {
     pub(super) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
+    }
+
+    /// The same repository as one region alone shows it; none where there is no such region. What is noticed stays with it.
+    #[must_use]
+    pub fn within(&self, region: &RegionName) -> Option<Self> {
+        let inner = &self.0;
+        Some(Self::new(Inner {
+            regions: inner.regions.only(region)?,
+            world: inner.world.clone(),
+            record: inner.record.clone(),
+            trust: inner.trust.clone(),
+            cluster: inner.cluster.clone(),
+            keys: inner.keys.clone(),
+            sealer: inner.sealer.clone(),
+            host: None,
+            acknowledge: inner.acknowledge,
+            compression_level: inner.compression_level,
+            noticed: Mutex::default(),
+        }))
     }
 
     /// Its regions.

@@ -344,6 +344,16 @@ impl<'a> WholeObject<'a> {
         self.opener.open_frame(frame, self.stored(frame), decompressor)
     }
 
+    /// The same in buffers that are used again from frame to frame.
+    pub fn frame_in<'b>(
+        &self,
+        frame: &FrameAt,
+        decompressor: &mut Decompressor,
+        buffers: &'b mut FrameBuffers,
+    ) -> Result<&'b [u8], ObjectError> {
+        self.opener.open_frame_in(frame, self.stored(frame), decompressor, buffers)
+    }
+
     /// The plain bytes of all frames, one after the other; refused if they are more than `most`.
     pub fn all_frames(&self, most: usize, decompressor: &mut Decompressor) -> Result<Vec<u8>, ObjectError> {
         let plain_len: u64 = self.footer.frames.iter().map(|frame| u64::from(frame.plain_len)).sum();

@@ -76,6 +76,19 @@ impl WalReader<'_> {
         Ok(OpenWal { header, plain_digest, content: WalContent::Bytes(plain) })
     }
 
+    /// Checks all of a WAL object but its frames, which need an identity: signature, stored digest, footer, header against name.
+    pub fn look<'o>(
+        &self,
+        name: &ObjectName,
+        object: &'o [u8],
+        created: Option<Time>,
+        decompressor: &mut Decompressor,
+    ) -> Result<(WholeObject<'o>, WalHeader), ObjectError> {
+        let whole = WholeObject::open(name, object, self.trust, created, self.keys, decompressor)?;
+        let header = read_header(name, whole.head())?;
+        Ok((whole, header))
+    }
+
     /// Opens a WAL object frame by frame: `take` gets the header and the plain bytes in order, at least once: an empty file has no
     /// frames, and whoever judges it must see that. Nothing is proven before this
     /// returns, so what was taken must be thrown away unless it succeeds.

@@ -67,10 +67,19 @@ impl Drop for Temp<'_> {
     }
 }
 
+/// What becomes of the files of dead makers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Temps {
+    /// They are removed.
+    Removed,
+    /// They stay.
+    Counted,
+}
+
 /// What a sweep found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct SweptTemps {
-    /// Files of dead makers, removed.
+    /// Files of dead makers: removed, or where they were only counted still there.
     pub removed: u64,
     /// Files whose makers live, left alone.
     pub in_use: u64,
@@ -79,6 +88,11 @@ pub struct SweptTemps {
 impl DirHandle {
     /// Removes the temporary files that dead processes left in this directory and all beneath it.
     pub fn sweep_temps(&self) -> Result<SweptTemps> {
+        self.temps(Temps::Removed)
+    }
+
+    /// Looks for the temporary files that dead processes left in this directory and all beneath it.
+    pub fn temps(&self, fate: Temps) -> Result<SweptTemps> {
         let mut swept = SweptTemps::default();
         let mut dirs = vec![PathBuf::new()];
         while let Some(below) = dirs.pop() {
@@ -92,7 +106,7 @@ impl DirHandle {
                 match entry.kind {
                     EntryKind::Dir => dirs.push(below.join(&entry.name)),
                     EntryKind::File if is_temp_name(&entry.name) => {
-                        self.sweep_one(&below.join(&entry.name), &mut swept)?;
+                        self.sweep_one(&below.join(&entry.name), fate, &mut swept)?;
                     }
                     _ => {}
                 }
@@ -101,7 +115,7 @@ impl DirHandle {
         Ok(swept)
     }
 
-    fn sweep_one(&self, name: &Path, swept: &mut SweptTemps) -> Result<()> {
+    fn sweep_one(&self, name: &Path, fate: Temps, swept: &mut SweptTemps) -> Result<()> {
         let file = match self.open_file(name) {
             Err(error) if error.is_not_found() => return Ok(()),
             opened => opened?,
@@ -113,6 +127,10 @@ impl DirHandle {
                 return Ok(());
             }
             Err(errno) => return Err(super::io_error(Action::Lock, file.path())(errno)),
+        }
+        if fate == Temps::Counted {
+            swept.removed += 1;
+            return Ok(());
         }
         match self.remove_file(name) {
             Ok(()) => swept.removed += 1,

@@ -191,7 +191,9 @@ fn founding_makes_the_root_and_needs_no_marker() {
     put(&founding, crate::local::MARKER, "{}");
     assert_eq!(block_on(opened.list_collect("")).unwrap().len(), 1);
     std::fs::write(root.join(".seawall-tmp-dead"), b"").unwrap();
+    assert_eq!(block_on(opened.leftovers()).unwrap().unwrap().removed, 1, "counting removes nothing");
     assert_eq!(block_on(opened.sweep()).unwrap().removed, 1);
+    assert_eq!(block_on(opened.leftovers()).unwrap().unwrap().removed, 0);
 }
 
 #[test]

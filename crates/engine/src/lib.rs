@@ -24,6 +24,7 @@ pub mod source;
 pub mod status;
 pub mod target;
 pub mod text;
+pub mod verify;
 pub mod words;
 
 pub use error::{Error, Kind, Result};

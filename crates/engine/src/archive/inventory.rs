@@ -181,7 +181,8 @@ impl Found {
 }
 
 impl WalHeld {
-    fn add(&mut self, file: WalFileName, number: Option<SegmentNo>, stored: Option<Time>) {
+    /// Enters a file; `number` is its segment's.
+    pub(crate) fn add(&mut self, file: WalFileName, number: Option<SegmentNo>, stored: Option<Time>) {
         match (file, number) {
             (WalFileName::Segment(name), Some(number)) => {
                 self.timelines.entry(name.timeline()).or_default().segments.add(number, stored);

@@ -39,6 +39,8 @@ pub(crate) struct Bench {
     pub(crate) memories: Vec<ClockedStore>,
     pub(crate) size: WalSegmentSize,
     pub(crate) acknowledge: Acknowledge,
+    /// The repository's id and its owner's key.
+    pub(crate) owner: Option<(RepositoryId, OwnerKey)>,
 }
 
 impl Bench {
@@ -54,14 +56,15 @@ impl Bench {
         let stores = memories.iter().map(|store| FaultyStore::new(Arc::new(store.clone()), &world)).collect();
         let folder = tempfile::tempdir().unwrap();
         let size = WalSegmentSize::new(mebibytes << 20).unwrap();
-        let bench = Self { folder, world, stores, memories, size, acknowledge: Acknowledge::All };
-        bench.found().await;
+        let mut bench =
+            Self { folder, world, stores, memories, size, acknowledge: Acknowledge::All, owner: None };
+        bench.owner = Some(bench.found().await);
         bench.write_control(&bench.control(SYSTEM));
         bench
     }
 
     /// Founds a repository with one cluster, two writers, a pruner and the adoption of [`SYSTEM`].
-    async fn found(&self) {
+    async fn found(&self) -> (RepositoryId, OwnerKey) {
         let identity = Identities::generate();
         self.secret("identity", &identity.print());
         let mut entropy = WorldEntropy::new(&self.world);
@@ -111,9 +114,16 @@ impl Bench {
             created: now,
         };
         self.put(&id, &owner, Named::Seawall, &record).await;
+        (id, owner)
     }
 
-    async fn put<R: serde::Serialize>(&self, id: &RepositoryId, owner: &OwnerKey, named: Named, record: &R) {
+    pub(crate) async fn put<R: serde::Serialize>(
+        &self,
+        id: &RepositoryId,
+        owner: &OwnerKey,
+        named: Named,
+        record: &R,
+    ) {
         let name = named.to_name();
         let text = sign_as_owner(record, id, &name, owner).unwrap();
         let puts = self.regions().set().put_all(name.as_str(), &text.into()).await;

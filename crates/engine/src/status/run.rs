@@ -66,7 +66,7 @@ async fn system_seen(repository: &Repository, place: &Place, catalog: &Catalog) 
 }
 
 /// The size of segments, from the first WAL file there is; none where there is none.
-async fn size_from_wal(repository: &Repository, place: &Place) -> Result<Option<WalSegmentSize>> {
+pub(crate) async fn size_from_wal(repository: &Repository, place: &Place) -> Result<Option<WalSegmentSize>> {
     let mut listed = repository.regions().list_all(&place.wal());
     while let Some(entry) = listed.next().await {
         let Listed::Object { name, .. } = entry else { continue };

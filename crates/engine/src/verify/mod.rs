@@ -1,0 +1,41 @@
+//! Verify: whether what each region stores is there, is what was signed, and opens.
+//!
+//! The road, in the order of files: `knowledge` (what manifests, intents and tombstones say, region by region) → `run` (one pass over
+//! all names in order, with `tasks` reading beside it) → `object`, `pages`, `wal_pages` (one object, from its bytes) → `walk` (maps against packs)
+//! → `folder`, `wal` (what is missing) → `endangers` and `mend` (what it means, and what to do) → `report` and `memory`.
+//!
+//! Promises: each region is judged by its own copies alone; what was not looked at is said; memory does not grow with the number of
+//! objects. Deliberately repairs nothing: it names the copy that is good and the command that makes up for the bad one.
+
+mod endangers;
+mod folder;
+mod found;
+mod knowledge;
+mod lacking;
+mod meaning;
+mod memory;
+mod mend;
+mod numbers;
+mod object;
+mod options;
+mod outcome;
+mod pages;
+mod pass;
+mod report;
+mod run;
+mod summary;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod wal;
+mod wal_held;
+mod wal_pages;
+mod walk;
+
+pub use endangers::{Endangered, Window};
+pub use memory::Place as ScrubPlace;
+pub use options::{Depth, Share, VerifyOptions};
+pub use report::{
+    Ended, Kind as ObjectKind, KindCount, Known, Orphans, RegionReport, VerifyFinding, VerifyReport,
+};
+pub use run::verify;

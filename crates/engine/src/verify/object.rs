@@ -1,0 +1,318 @@
+//! One object from its bytes: is it what was signed, and does it open?
+//!
+//! Promises: a pure function of bytes, keys and what is known beside them. Where the private key is missing, everything but content is
+//! checked, and that content was not is said.
+
+use seawall_pg::WalFileName;
+use seawall_repo::compress::Decompressor;
+use seawall_repo::envelope::{Frames, Head, Kind};
+use seawall_repo::error::{Fault, ObjectError};
+use seawall_repo::event::Event;
+use seawall_repo::id::{Generation, WriterId};
+use seawall_repo::keys::{Digest, DigestHasher, DigestKey};
+use seawall_repo::layout::{Named, ObjectName};
+use seawall_repo::manifest::{Manifest, ManifestError};
+use seawall_repo::map::MapHeader;
+use seawall_repo::object::{FrameBuffers, KeyRing, OpenHead, WholeObject};
+use seawall_repo::pack::{PackContents, PackHeader};
+use seawall_repo::records::{Adoption, Intent, KeyRecord};
+use seawall_repo::time::Time;
+use seawall_repo::trust::Trust;
+use seawall_repo::wal_object::{PART_BYTES, WalHeader, WalReader};
+
+use super::found::{Way, way_of};
+use super::pages::{self, PageFacts, PagesSeen};
+use super::wal_pages::{WalFacts, WalPages};
+
+/// With what objects are checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Check<'a> {
+    pub(super) trust: &'a Trust,
+    pub(super) keys: &'a KeyRing,
+    /// When the store says the object was made first.
+    pub(super) created: Option<Time>,
+    /// What is known of the pages in a pack.
+    pub(super) pages: Option<&'a PageFacts>,
+    /// What a WAL file has to be.
+    pub(super) wal: Option<&'a WalFacts>,
+}
+
+/// An object that is as it should be, as far as that was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Good {
+    /// What it is compared by.
+    pub(super) plain_digest: Option<Digest>,
+    pub(super) writer: Option<WriterId>,
+    /// Its content was left closed: no private key.
+    pub(super) closed: bool,
+    pub(super) pages: PagesSeen,
+    /// The digests of its parts: a WAL file in parts.
+    pub(super) parts: Option<Vec<Digest>>,
+    /// The keys it was sealed with: digests of one generation can be compared.
+    pub(super) generation: Option<Generation>,
+}
+
+/// What is wrong with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) way: Way,
+    pub(super) fault: String,
+    pub(super) writer: Option<WriterId>,
+}
+
+impl Wrong {
+    pub(super) fn new(way: Way, fault: impl Into<String>) -> Self {
+        Self { way, fault: fault.into(), writer: None }
+    }
+}
+
+impl From<ObjectError> for Wrong {
+    fn from(error: ObjectError) -> Self {
+        let (way, writer) = way_of(&error);
+        Self { way, fault: error.fault.to_string(), writer }
+    }
+}
+
+type Checked = Result<Good, Wrong>;
+
+impl Check<'_> {
+    /// A whole object. `plain` gets the plain bytes of WAL files.
+    pub(super) fn whole(
+        &self,
+        name: &ObjectName,
+        bytes: &[u8],
+        decompressor: &mut Decompressor,
+        plain: Option<&mut DigestHasher>,
+    ) -> Checked {
+        if bytes.is_empty() {
+            return Err(Wrong::new(Way::Damaged, "it is empty"));
+        }
+        match Kind::of_name(name) {
+            None => self.text(name, bytes),
+            Some(Kind::Wal) => self.wal(name, bytes, decompressor, plain),
+            Some(kind) => {
+                let whole =
+                    WholeObject::open(name, bytes, self.trust, self.created, self.keys, decompressor)?;
+                match kind {
+                    Kind::Manifest => self.manifest(&whole, decompressor),
+                    Kind::Pack => self.pack(name, &whole, decompressor),
+                    Kind::Map => self.map(name, &whole, decompressor),
+                    Kind::Event | Kind::Wal => {
+                        Event::open(&whole, &self.digest_key(&whole)?, decompressor)?;
+                        Ok(good(whole.head()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// An object's head, from its first bytes and its size.
+    pub(super) fn head(&self, name: &ObjectName, prefix: &[u8], size: u64) -> Checked {
+        if size == 0 {
+            return Err(Wrong::new(Way::Damaged, "it is empty"));
+        }
+        let head = OpenHead::open(name, prefix, self.trust, self.created)?;
+        head.head().check_object_bytes(size).map_err(|error| head.fault(error))?;
+        Ok(good(&head))
+    }
+
+    fn digest_key(&self, whole: &WholeObject<'_>) -> Result<DigestKey, ObjectError> {
+        let generation = whole.head().generation();
+        let fault = |generation| whole.head().fault(Fault::NeedsMetaKey { generation });
+        let key = self.keys.digest_key(generation, self.trust.repository());
+        key.ok_or_else(|| fault(generation.unwrap_or(Generation::FIRST)))
+    }
+
+    fn manifest(&self, whole: &WholeObject<'_>, decompressor: &mut Decompressor) -> Checked {
+        match Manifest::open(whole, &self.digest_key(whole)?, decompressor) {
+            Ok(_) => Ok(good(whole.head())),
+            Err(ManifestError::Object(error)) => Err(error.into()),
+            Err(error) => Err(Wrong::new(Way::Damaged, error.to_string())),
+        }
+    }
+
+    fn map(&self, name: &ObjectName, whole: &WholeObject<'_>, decompressor: &mut Decompressor) -> Checked {
+        let header: MapHeader = whole.head().header_as()?;
+        if !matches!(name.named(), Named::Map { backup, number, .. } if (*backup, *number) == (header.backup, header.map))
+        {
+            return Err(misnamed());
+        }
+        let (mut hasher, mut buffers) = (self.digest_key(whole)?.hasher(), FrameBuffers::default());
+        for frame in &whole.footer().frames {
+            hasher.update(whole.frame_in(frame, decompressor, &mut buffers)?);
+        }
+        whole.head().verify_plain(&hasher.finish())?;
+        Ok(good(whole.head()))
+    }
+
+    fn pack(&self, name: &ObjectName, whole: &WholeObject<'_>, decompressor: &mut Decompressor) -> Checked {
+        let header: PackHeader = whole.head().header_as()?;
+        if !matches!(name.named(), Named::Pack { backup, number, .. } if (*backup, *number) == (header.backup, header.pack))
+        {
+            return Err(misnamed());
+        }
+        let (footer, digest_key) = (whole.footer(), self.digest_key(whole)?);
+        let lengths: Vec<u32> = footer.frames.iter().map(|frame| frame.plain_len).collect();
+        let contents = PackContents::decode(&footer.contents, &lengths)
+            .map_err(|error| Wrong::new(Way::Damaged, error.to_string()))?;
+        whole.head().verify_plain(&digest_key.digest(&footer.contents))?;
+        let mut good = good(whole.head());
+        good.closed = self.is_closed(whole.head());
+        if !good.closed {
+            let mut buffers = FrameBuffers::default();
+            for (frame, slots) in footer.frames.iter().zip(&contents.frames) {
+                let plain = whole.frame_in(frame, decompressor, &mut buffers)?;
+                pages::look(plain, slots, &contents, &digest_key, self.pages, &mut good.pages);
+            }
+        }
+        pages_wrong(&good.pages).map_or(Ok(good), Err)
+    }
+
+    /// Whether the private key that opens the frames is missing.
+    fn is_closed(&self, head: &OpenHead) -> bool {
+        let needs = head.head().sealing().frames == Frames::Content;
+        needs && head.generation().is_none_or(|generation| self.keys.secret(generation).is_none())
+    }
+
+    fn wal(
+        &self,
+        name: &ObjectName,
+        bytes: &[u8],
+        decompressor: &mut Decompressor,
+        plain: Option<&mut DigestHasher>,
+    ) -> Checked {
+        let reader = WalReader { trust: self.trust, keys: self.keys };
+        let (whole, header) = reader.look(name, bytes, self.created, decompressor)?;
+        let mut good = good(whole.head());
+        if let Some(parts) = &header.parts {
+            good.parts = Some(parts.iter().map(|part| part.0).collect());
+            return Ok(good);
+        }
+        if self.is_closed(whole.head()) {
+            good.closed = true;
+            return Ok(good);
+        }
+        self.wal_content(&whole, &header, decompressor, plain)?;
+        Ok(good)
+    }
+
+    fn wal_content(
+        &self,
+        whole: &WholeObject<'_>,
+        header: &WalHeader,
+        decompressor: &mut Decompressor,
+        mut plain: Option<&mut DigestHasher>,
+    ) -> Result<(), Wrong> {
+        let (mut hasher, mut buffers) = (self.digest_key(whole)?.hasher(), FrameBuffers::default());
+        let from = header.part.map_or(0, |part| u64::from(part).saturating_mul(PART_BYTES as u64));
+        let mut pages =
+            self.wal.and_then(|facts| WalPages::new(header.file, facts)).map(|pages| pages.from(from));
+        let (mut size, mut history) = (0_u64, Vec::new());
+        for frame in &whole.footer().frames {
+            let bytes = whole.frame_in(frame, decompressor, &mut buffers)?;
+            hasher.update(bytes);
+            size = size.saturating_add(bytes.len() as u64);
+            if let Some(plain) = &mut plain {
+                plain.update(bytes);
+            }
+            if let Some(pages) = &mut pages {
+                pages.take(bytes);
+            } else if matches!(header.file, WalFileName::TimelineHistory(_)) {
+                history.extend_from_slice(bytes);
+            }
+        }
+        whole.head().verify_plain(&hasher.finish())?;
+        if size != header.size {
+            let fault = format!("it holds {size} bytes, its header says {}", header.size);
+            return Err(Wrong::new(Way::Damaged, fault));
+        }
+        if let WalFileName::TimelineHistory(timeline) = header.file
+            && let Err(error) = seawall_pg::HistoryFile::parse(timeline, &history)
+        {
+            return Err(Wrong::new(Way::WalPage, error.to_string()));
+        }
+        match pages.and_then(WalPages::finish) {
+            Some(fault) => Err(Wrong::new(Way::WalPage, fault)),
+            None => self.wal_size(header, size),
+        }
+    }
+
+    /// A segment is as long as segments are; a part as its place says.
+    fn wal_size(&self, header: &WalHeader, size: u64) -> Result<(), Wrong> {
+        let Some(facts) = self.wal else { return Ok(()) };
+        if !matches!(header.file, WalFileName::Segment(_))
+            || header.part.is_some()
+            || size == facts.size.bytes()
+        {
+            return Ok(());
+        }
+        Err(Wrong::new(
+            Way::WalPage,
+            format!("a segment of {size} bytes, where segments have {}", facts.size.bytes()),
+        ))
+    }
+
+    /// A signed text: who signed it, and whether it is the record of its name.
+    fn text(&self, name: &ObjectName, bytes: &[u8]) -> Checked {
+        let named = name.named();
+        let fits = match named {
+            Named::Writer(_) | Named::Revocation(_) => {
+                self.trust.clone().add_writer_record(name, bytes)?;
+                true
+            }
+            Named::Seawall | Named::Owner { .. } => {
+                self.trust.open_owners::<serde_json::Value>(name, bytes)?;
+                true
+            }
+            Named::Key { cluster, generation, change } => {
+                let record: KeyRecord = self.trust.open_owners(name, bytes)?;
+                (&record.cluster, record.generation, record.change) == (cluster, *generation, *change)
+            }
+            Named::Adoption(place) => {
+                let record: Adoption = self.trust.open_writers(name, bytes, self.created)?;
+                (&record.cluster, record.system) == (&place.cluster, place.system)
+            }
+            Named::Intent { backup, number, .. } => {
+                let record: Intent = self.trust.open_writers(name, bytes, self.created)?;
+                (record.backup, record.n) == (*backup, *number)
+            }
+            _ => {
+                self.trust.open_writers::<serde_json::Value>(name, bytes, self.created)?;
+                true
+            }
+        };
+        if !fits {
+            return Err(misnamed());
+        }
+        // A record is signed once and put everywhere: its bytes are what it is compared by.
+        Ok(Good { plain_digest: Some(*blake3::hash(bytes).as_bytes()), ..Good::default() })
+    }
+}
+
+fn good(head: &OpenHead) -> Good {
+    let generation = head.generation();
+    let head: &Head = head.head();
+    Good {
+        plain_digest: Some(*head.plain_digest()),
+        writer: Some(head.writer()),
+        generation,
+        ..Good::default()
+    }
+}
+
+fn misnamed() -> Wrong {
+    Wrong::new(Way::Damaged, "it is signed, but is another object than its name says")
+}
+
+fn pages_wrong(seen: &PagesSeen) -> Option<Wrong> {
+    if let Some(first) = &seen.first_other {
+        let fault = format!("{} pages are not those its footer names, the first {first}", seen.other);
+        return Some(Wrong::new(Way::Damaged, fault));
+    }
+    let first = seen.first_broken.as_ref()?;
+    let fault = format!(
+        "{} pages with a wrong checksum that its backup did not know of, the first in {first}",
+        seen.broken
+    );
+    Some(Wrong::new(Way::PageChecksum, fault))
+}

@@ -1,0 +1,6 @@
+//! Verify as a whole, on repositories in memory that are made by the same builders as real ones.
+
+mod cases;
+mod ground;
+mod matrix;
+mod scale;

@@ -1,0 +1,316 @@
+//! The damage matrix: every kind of object, spoiled in every way that storage, mistakes and attackers have, in one of two regions.
+//!
+//! Each cell is found at every depth that promises it, once, by the object's name, with what it endangers; nothing else is blamed. A sound
+//! repository has no finding at any depth.
+
+use bytes::Bytes;
+use seawall_repo::layout::{Named, ObjectName};
+
+use super::ground::{As, Ground, Objects, options};
+use crate::verify::{Depth, VerifyReport};
+
+/// In which way a copy is spoiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    Missing,
+    Empty,
+    Truncated,
+    FlippedHead,
+    FlippedBody,
+    FlippedEnd,
+    /// The bytes of another object of the kind.
+    Swapped,
+    /// Other content under the same name, signed by another host that may.
+    Other,
+    /// The same, by a writer whom nobody certified.
+    Forged,
+}
+
+use Damage::{Empty, FlippedBody, FlippedEnd, FlippedHead, Forged, Missing, Other, Swapped, Truncated};
+
+const ALL: [Damage; 9] =
+    [Missing, Empty, Truncated, FlippedHead, FlippedBody, FlippedEnd, Swapped, Other, Forged];
+
+/// A kind of object: what its name has, and what its consequence has to say.
+const KINDS: [(&str, &str, &str); 15] = [
+    ("seawall.json", "seawall.json", "where only region north is at hand"),
+    ("owner", "owner/1", "the owner's key"),
+    ("certificate", "writer/", "everything that writer"),
+    ("revocation", ".revoked.json", "was revoked is not known"),
+    ("key", "/key/", "opening any content"),
+    ("adoption", "/adopt/", "all backups of this system identifier"),
+    ("intent", "/intent/", "what the running backup uses"),
+    ("manifest", "/manifest/", "backup "),
+    ("map", "/map/0", "backups "),
+    ("pack", "/pack/0", "backups "),
+    ("segment", "/000000010000000000000004", "recovery to any point from 0/400000 to 0/500200 on timeline 1"),
+    ("partial", ".partial", "the newest points of timeline 1"),
+    ("backup history", ".backup", "nothing that a restore needs"),
+    ("timeline history", "00000002.history", "timeline 2"),
+    ("event", "/event/", "nothing that a restore needs"),
+];
+
+fn flipped(bytes: &Bytes, at: usize) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1;
+    bytes.into()
+}
+
+/// Where a bit is flipped: in the signed head, in the middle of the body, near the end (in the footer; in a text's signature).
+fn place(bytes: &Bytes, damage: Damage) -> usize {
+    let header = if bytes.starts_with(b"SEAWALL\n") {
+        184 + u32::from_le_bytes(bytes[16..20].try_into().unwrap()) as usize
+    } else {
+        bytes.len() / 3
+    };
+    match damage {
+        FlippedHead => 60.min(header - 1),
+        FlippedBody => header + (bytes.len() - header) / 2,
+        _ => bytes.len() - 12,
+    }
+}
+
+/// The object of a kind, and another of the same.
+fn object_and_sibling(objects: &Objects, part: &str, signer: &str) -> (String, String) {
+    let fits =
+        |name: &&String| name.contains(part) && (part == ".revoked.json" || !name.ends_with(".revoked.json"));
+    let mut names: Vec<&String> = objects.keys().filter(fits).collect();
+    // The certificate that everything else was signed by is the one to lose.
+    names.sort_by_key(|name| (!name.contains(signer), name.len()));
+    let first = names[0].clone();
+    let folder = first.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let text = !objects[&first].starts_with(b"SEAWALL\n");
+    let other = |name: &&String| **name != first && objects[*name].starts_with(b"SEAWALL\n") != text;
+    let near = names.iter().skip(1).find(|name| name.starts_with(folder)).or_else(|| names.get(1));
+    let sibling =
+        near.map_or_else(|| objects.keys().find(|name| other(name)).unwrap().clone(), |name| (*name).clone());
+    (first, sibling)
+}
+
+struct Spoiler<'g> {
+    ground: &'g mut Ground,
+    other: Objects,
+    forged: Objects,
+}
+
+impl Spoiler<'_> {
+    /// The spoiled bytes; the outer option is none where a kind cannot be spoiled so.
+    fn spoil(
+        &mut self,
+        objects: &Objects,
+        name: &str,
+        sibling: &str,
+        damage: Damage,
+    ) -> Option<Option<Bytes>> {
+        let bytes = &objects[name];
+        Some(match damage {
+            Missing => None,
+            Empty => Some(Bytes::new()),
+            Truncated => Some(bytes.slice(..bytes.len() / 2)),
+            FlippedHead | FlippedBody | FlippedEnd => Some(flipped(bytes, place(bytes, damage))),
+            Swapped => Some(objects[sibling].clone()),
+            Other => Some(self.other.get(name)?.clone()),
+            Forged => Some(self.forged.get(name)?.clone()),
+        })
+    }
+}
+
+/// Whether quick is to find it, by what it promises: names, sizes where regions or manifests differ, records, manifests and heads of maps.
+fn quick_finds(kind: &str, damage: Damage, same_size: bool) -> bool {
+    match damage {
+        Missing | Empty => true,
+        Truncated => true,
+        _ if !same_size => true,
+        _ => match kind {
+            "pack" | "segment" | "partial" | "backup history" | "timeline history" | "event" => false,
+            "map" => matches!(damage, FlippedHead | Swapped | Forged | Other),
+            _ => true,
+        },
+    }
+}
+
+fn judge(report: &VerifyReport, allowed: &[&str], name: &str, consequence: &str) -> Result<(), String> {
+    let said: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| (finding.id, finding.object.as_str(), finding.fault.as_str()))
+        .collect();
+    let [finding] = report.findings.as_slice() else {
+        return Err(format!("wanted one finding, got {said:?}"));
+    };
+    // Of two copies that are both what their writers signed, neither is the bad one.
+    let here = finding.region.as_str() == "north" || finding.id == "verify.conflict";
+    if finding.object != name || !here || !allowed.contains(&finding.id) {
+        return Err(format!("another finding: {} {said:?}", finding.region));
+    }
+    if finding.id == "verify.conflict" {
+        return Ok(());
+    }
+    if !finding.endangers.what.contains(consequence) {
+        return Err(format!("{:?}", finding.endangers));
+    }
+    let mends = finding.mend.contains("region south");
+    if mends { Ok(()) } else { Err(finding.mend.clone()) }
+}
+
+/// Which findings a cell may be: damage to signed text cannot be told from forgery.
+fn ids(kind: &str, damage: Damage, text: bool) -> &'static [&'static str] {
+    match (kind, damage) {
+        ("segment", Missing) => &["verify.wal-hole"],
+        (_, Missing) => &["verify.missing"],
+        (_, Empty) => &["verify.damaged"],
+        (_, Other) => &["verify.conflict"],
+        (_, Forged) if !text => &["verify.unknown-writer"],
+        _ if text => &["verify.damaged", "verify.forged", "verify.not-believed", "verify.unknown-writer"],
+        (_, Swapped) => &["verify.forged"],
+        _ => &["verify.damaged"],
+    }
+}
+
+async fn other_copies(ground: &mut Ground) -> (Objects, Objects) {
+    let (north, _) = (ground.objects().await, ());
+    let db2 = ground.bench.as_host("db2").await.unwrap();
+    let mut stranger = Ground::new(1).await;
+    (
+        resealed(ground, &db2, &north[0], true).await,
+        resealed(&mut stranger, &ground.host.clone(), &north[0], false).await,
+    )
+}
+
+/// Objects under the same names with other content: by `host` of this repository, or by a writer that it does not know.
+async fn resealed(
+    ground: &mut Ground,
+    host: &crate::repository::Repository,
+    objects: &Objects,
+    known: bool,
+) -> Objects {
+    use seawall_repo::map::MapBuilder;
+    use seawall_repo::pack::{PackBuilder, PackId, Run};
+    let world = ground.bench.world.clone();
+    let mut entropy = crate::repository::WorldEntropy::new(&world);
+    let sealer = host.sealer().unwrap().clone();
+    let unknown = seawall_repo::keys::WriterKey::generate(&mut entropy);
+    let mut made = Objects::new();
+    for (name, bytes) in objects {
+        let parsed = ObjectName::parse(name).unwrap();
+        let compressor = &mut ground.compressor;
+        let object = match parsed.named().clone() {
+            Named::Pack { place, backup, number } => {
+                let digest = sealer.digest_key().page_digest(b"other");
+                let mut pack =
+                    PackBuilder::new(&sealer, &place, PackId { backup, number }, &mut entropy).unwrap();
+                let run =
+                    Run { file: 0, path: b"PG_VERSION", first_page: 0, bytes: b"other", digests: &[digest] };
+                pack.add_run(&run, compressor).unwrap();
+                let key = if known { host.writer().unwrap() } else { &unknown };
+                pack.finish(key, compressor).unwrap().unwrap().object
+            }
+            Named::Map { place, backup, number } => {
+                let mut map = MapBuilder::new(&sealer, &place, backup, number, &mut entropy).unwrap();
+                map.append(&[1, 0, 0, 0], compressor).unwrap();
+                let key = if known { host.writer().unwrap() } else { &unknown };
+                map.finish(key, compressor).unwrap().unwrap()
+            }
+            Named::Wal { file, .. } => {
+                let mut content = objects_content(ground, &file.to_string());
+                if let Some(last) = content.last_mut().filter(|_| !file.to_string().ends_with(".history")) {
+                    *last ^= 1;
+                } else {
+                    content = b"1\t0/700000\tother\n".to_vec();
+                }
+                if content.len() > 9_000 {
+                    // A page of its own in the place of zeros would be no WAL: another first record is.
+                    let end = content.len();
+                    content[end - 1] = 0;
+                    content[5_000] ^= 1;
+                }
+                if known {
+                    let host = host.clone();
+                    ground.sealed_wal(&host, &file.to_string(), &content).swap_remove(0)
+                } else {
+                    let host = ground.host.clone();
+                    ground.sealed_wal(&host, &file.to_string(), &content).swap_remove(0)
+                }
+            }
+            _ => continue,
+        };
+        assert_ne!(&Bytes::copy_from_slice(object.bytes()), bytes);
+        made.insert(name.clone(), Bytes::copy_from_slice(object.bytes()));
+    }
+    made
+}
+
+/// Some content of a file: a segment's first page, or a line.
+fn objects_content(ground: &Ground, file: &str) -> Vec<u8> {
+    let number = |hex: &str| u64::from_str_radix(hex, 16).unwrap();
+    if file.ends_with(".backup") || file.ends_with(".history") {
+        return b"START WAL LOCATION: 0/300029\n".to_vec();
+    }
+    ground.segment_bytes(number(&file[..8]) as u32, number(&file[16..24]))
+}
+
+#[tokio::test]
+async fn a_sound_repository_has_no_finding_at_any_depth() {
+    let ground = Ground::full().await;
+    for depth in [Depth::Quick, Depth::Sample("100%".parse().unwrap()), Depth::Full] {
+        for who in [As::Reader, As::Host] {
+            let report = ground.verify(who, &options(depth)).await;
+            assert!(!report.has_findings(), "{depth:?} {who:?}: {:#?}", report.findings);
+            let full_reader = depth == Depth::Full && who == As::Reader;
+            assert_eq!(
+                report.not_checked.is_empty(),
+                full_reader,
+                "{depth:?} {who:?}: {:?}",
+                report.not_checked
+            );
+            for region in &report.regions {
+                let read: u64 = region.kinds.iter().map(|kind| kind.objects - kind.read).sum();
+                assert_eq!(read == 0, depth != Depth::Quick, "{depth:?}: {:?}", region.kinds);
+                assert_eq!(region.pages > 0, depth != Depth::Quick && who == As::Reader, "{region:?}");
+                assert_eq!((region.pages_unjudged, region.orphans.objects), (0, 0));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_cell_of_the_matrix_is_found_once_and_nothing_else_is_blamed() {
+    let mut ground = Ground::full().await;
+    let sound = ground.objects().await;
+    let signer = ground.host.writer().unwrap().id().to_string();
+    let (other, forged) = other_copies(&mut ground).await;
+    let mut spoiler = Spoiler { ground: &mut ground, other, forged };
+    let (mut cells, mut wrong) = (0, Vec::new());
+    for (kind, part, consequence) in KINDS {
+        let (name, sibling) = object_and_sibling(&sound[0], part, &signer);
+        let text = !sound[0][&name].starts_with(b"SEAWALL\n");
+        for damage in ALL {
+            let Some(spoiled) = spoiler.spoil(&sound[0], &name, &sibling, damage) else { continue };
+            let same_size = spoiled.as_ref().is_some_and(|bytes| bytes.len() == sound[0][&name].len());
+            let mut north = sound[0].clone();
+            match spoiled {
+                Some(bytes) => drop(north.insert(name.clone(), bytes)),
+                None => drop(north.remove(&name)),
+            }
+            spoiler.ground.lay(&[north, sound[1].clone()]).await;
+            let allowed = ids(kind, damage, text);
+            for who in [As::Reader, As::Host] {
+                for depth in [Depth::Full, Depth::Sample("100%".parse().unwrap()), Depth::Quick] {
+                    let at = format!("{kind} {damage:?}, {} as {who:?}", depth.word());
+                    let report = spoiler.ground.verify(who, &options(depth)).await;
+                    cells += 1;
+                    let promised = depth != Depth::Quick || quick_finds(kind, damage, same_size);
+                    if promised || report.has_findings() {
+                        wrong.extend(
+                            judge(&report, allowed, &name, consequence)
+                                .err()
+                                .map(|why| format!("{at}: {why}")),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(cells > 600, "{cells}");
+    assert!(wrong.is_empty(), "{} of {cells}:\n{}", wrong.len(), wrong.join("\n"));
+}

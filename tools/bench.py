@@ -267,6 +267,7 @@ def main_part():
         full_backups(cluster, measure)
         small_changes(cluster, measure)
         restores(cluster, measure)
+        verifications(cluster, measure)
         wal(cluster, measure)
         for what in measure.rows:
             print(f"\n## {what}\n")
@@ -314,6 +315,15 @@ def restores(cluster, measure):
         spoil(theirs)
         cluster.pgbackrest_restore(measure, what, theirs, "--delta")
     fresh(ours), fresh(theirs)
+
+
+def verifications(cluster, measure):
+    """Everything both have stored by now, read and checked; each judges one repository."""
+    what = "Verify everything stored"
+    for _ in range(RUNS):
+        measure.run(what, "seawall", [SEAWALL, "-q", "verify", "--full", *cluster.from_region()])
+        if PGBACKREST:
+            measure.run(what, OTHER, cluster.pgbackrest("verify"))
 
 
 def spoil(target):

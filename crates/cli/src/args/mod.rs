@@ -20,6 +20,7 @@ pub mod restore;
 pub mod show;
 pub mod status;
 pub mod target;
+pub mod verify;
 pub mod wal;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ Exit codes:
 
 Could we recover now, and to when?   seawall status
 Is everything set up right?          seawall check
+Are the stored bytes good?           seawall verify
 The database is gone:                seawall restore --latest -D DIRECTORY";
 
 /// Disaster recovery for PostgreSQL: backups, WAL archive, recovery to any point in time.
@@ -100,6 +102,7 @@ pub enum Command {
     Show(show::ShowArgs),
     Restore(Box<restore::RestoreArgs>),
     Status(status::StatusArgs),
+    Verify(verify::VerifyArgs),
     Prune(prune::PruneArgs),
     Hold(hold::HoldArgs),
     Wal(wal::WalArgs),

@@ -17,6 +17,7 @@ pub mod prune;
 pub mod restore;
 pub mod show;
 pub mod status;
+pub mod verify;
 pub mod wal;
 
 use seawall_engine::Result;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli, words: &[String], output: Output) -> Result<Outcome> {
         Command::List(args) => list::run(&args, &global, &output),
         Command::Restore(args) => restore::run(&args, &global, words, &output),
         Command::Status(args) => status::run(&args, &global, &output),
+        Command::Verify(args) => verify::run(&args, &global, &output),
         Command::Prune(args) => prune::run(&args, &global, words, &output),
         Command::Hold(args) => hold::run(&args.command, &global, words, &output),
         Command::Show(args) => show::run(&args, &global, &output),

@@ -1,0 +1,166 @@
+//! `seawall verify` on a real backup with a parent, and WAL, in two regions: what it calls good is restored, what is spoiled is named, and
+//! what it says mends does.
+
+mod support;
+
+use std::path::Path;
+
+use seawall_testkit::{Failure, Result, bins, identity};
+use serde_json::Value;
+use support::regions::{Damage, objects};
+use support::{Site, json, says};
+
+const MAJOR: u16 = 17;
+
+/// A site with two backups, the second naming what the first stored, and a few segments of WAL behind them.
+fn site() -> Result<Site> {
+    site_and_first().map(|(site, _)| site)
+}
+
+/// The same, and the id of the first backup.
+fn site_and_first() -> Result<(Site, String)> {
+    let site = Site::plain(MAJOR)?;
+    site.server
+        .execute("CREATE TABLE kept AS SELECT n, md5(n::text) AS body FROM generate_series(1, 20000) n")?;
+    let first = site.backup(&[])?["backup"].as_str().unwrap_or_default().to_owned();
+    site.server.execute("UPDATE kept SET body = md5(body) WHERE n % 1000 = 0")?;
+    site.backup(&[])?;
+    for round in 0..3 {
+        site.server.execute(&format!("CREATE TABLE round{round} AS SELECT 1 AS one"))?;
+        site.archive_all()?;
+    }
+    Ok((site, first))
+}
+
+/// `seawall verify --json ...` with the first identity, ending with this code.
+fn verify(site: &Site, code: i32, more: &[&str]) -> Result<Value> {
+    let identity = site.identity("first").display().to_string();
+    let line = ["verify", "--json", "--identity", &identity].into_iter().chain(more.iter().copied());
+    json(&site.seawall(line)?.expect_code(code)?)
+}
+
+fn findings(report: &Value) -> Vec<(String, String, String)> {
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let all = report["findings"].as_array().cloned().unwrap_or_default();
+    all.iter()
+        .map(|finding| (text(finding, "id"), text(finding, "region"), text(finding, "object")))
+        .collect()
+}
+
+fn unread(report: &Value) -> u64 {
+    let regions = report["regions"].as_array().into_iter().flatten();
+    let kinds = regions.flat_map(|region| region["kinds"].as_array().into_iter().flatten());
+    kinds.map(|kind| kind["objects"].as_u64().unwrap_or(0) - kind["read"].as_u64().unwrap_or(0)).sum()
+}
+
+#[test]
+fn what_a_full_verification_calls_good_is_restored() -> Result<()> {
+    let site = site()?;
+    let report = verify(&site, 0, &["--full"])?;
+    assert_eq!((report["ended"].as_str(), unread(&report)), (Some("complete"), 0), "{report}");
+    assert_eq!(report["not_checked"], serde_json::json!([]), "{report}");
+    for region in report["regions"].as_array().into_iter().flatten() {
+        assert!(region["pages"].as_u64() > Some(1000) && region["pages_unjudged"] == 0, "{region}");
+        assert_eq!((&region["orphans"]["objects"], &region["leftovers"]), (&0.into(), &0.into()), "{region}");
+    }
+    let server = site.restored(&["--latest"])?;
+    assert_eq!(server.value("SELECT count(*) FROM kept")?, "20000");
+    // A host that writes has no private key, and says so.
+    let as_host = json(&site.seawall(["verify", "--full", "--json"])?.expect_code(0)?)?;
+    assert!(as_host["not_checked"][0].as_str().unwrap_or_default().contains("private key"), "{as_host}");
+    assert_eq!(as_host["regions"][0]["pages"], 0, "{as_host}");
+    let quick = site.seawall(["verify"])?.expect_code(0)?;
+    assert!(quick.stdout.contains("nothing wrong was found: quick verification of demo"), "{}", quick.stdout);
+    verify(&site, 0, &["--sample", "50%"])?;
+    Ok(())
+}
+
+#[test]
+fn damage_is_named_with_what_it_endangers_and_the_command_that_mends_it_does() -> Result<()> {
+    let (site, first) = site_and_first()?;
+    let (one, two) = (site.region("one"), site.region("two"));
+    let pack = objects(&one, &format!("/{first}/pack/"))?.swap_remove(0);
+    let pack_name = pack.display().to_string();
+    Damage::Flipped.apply(&one.join(&pack))?;
+    // Nothing of its size or name is wrong, so only reading finds it; and only in its own region.
+    verify(&site, 0, &[])?;
+    verify(&site, 0, &["--full", "--region", "two"])?;
+    let report = verify(&site, 1, &["--full"])?;
+    assert_eq!(
+        findings(&report),
+        [("verify.damaged".to_owned(), "one".to_owned(), pack_name.clone())],
+        "{report}"
+    );
+    assert_eq!(report["findings"][0]["endangers"]["backups"].as_array().map(Vec::len), Some(2), "{report}");
+    restores_say_the_same(&site, &first)?;
+    mend(&report)?;
+    // A segment that is gone: a hole there, with the points behind it.
+    let segment = objects(&two, "/wal/")?
+        .into_iter()
+        .filter(|name| name.to_string_lossy().ends_with(|c: char| c.is_ascii_hexdigit()))
+        .nth(2);
+    let segment = segment.ok_or_else(|| Failure::new("too few segments"))?;
+    Damage::Removed.apply(&two.join(&segment))?;
+    let report = verify(&site, 1, &[])?;
+    let hole = ("verify.wal-hole".to_owned(), "two".to_owned(), segment.display().to_string());
+    assert_eq!(findings(&report), [hole], "{report}");
+    mend(&report)?;
+    let said = site.seawall(["verify"])?;
+    says(said, 0, &[]).map(drop)
+}
+
+/// A restore from the spoiled region alone fails where verify found damage, and one from the other goes through.
+fn restores_say_the_same(site: &Site, backup: &str) -> Result<()> {
+    let from = |region| {
+        site.restore(&site.new_directory(), &["--backup", backup, "--immediate", "--region", region])
+    };
+    says(from("one")?, 4, &["repository.object-damaged"])?;
+    from("two")?.expect_code(0).map(drop)
+}
+
+/// Types what the only finding says, word for word.
+fn mend(report: &Value) -> Result<()> {
+    let words = report["findings"][0]["mend"].as_str().unwrap_or_default();
+    let (_, command) =
+        words.split_once("to put it here: ").ok_or_else(|| Failure::new(format!("no command in {words}")))?;
+    let mut shell = std::process::Command::new("sh");
+    bins::run(identity::as_server_user(shell.args(["-c", command]))?)?.expect_code(0).map(drop)
+}
+
+#[test]
+fn budgeted_runs_together_read_everything_once() -> Result<()> {
+    let site = site()?;
+    let (mut runs, mut read) = (0, 0);
+    loop {
+        runs += 1;
+        let report = verify(&site, 0, &["--full", "--budget", "1MiB"])?;
+        let kinds = report["regions"][0]["kinds"].as_array().cloned().unwrap_or_default();
+        let content = kinds.iter().filter(|kind| kind["kind"] == "packs" || kind["kind"] == "wal");
+        read += content.map(|kind| kind["read"].as_u64().unwrap_or(0)).sum::<u64>();
+        let event =
+            report["event"].as_str().ok_or_else(|| Failure::new(format!("not remembered: {report}")))?;
+        assert!(site.region("one").join(event).exists(), "{event}");
+        if report["ended"] == "complete" {
+            break;
+        }
+        assert!(report["place"]["after"].is_string() && runs < 50, "{report}");
+    }
+    let region = site.region("one");
+    let there = objects(&region, "/pack/")?.len() + objects(&region, "/wal/")?.len();
+    assert!(runs > 1, "one run was enough");
+    assert_eq!(read, there as u64, "each once, in {runs} runs");
+    spoil_and_find(&site, &region)
+}
+
+/// The round after the last one begins at the beginning again.
+fn spoil_and_find(site: &Site, region: &Path) -> Result<()> {
+    let first = objects(region, "/map/")?.swap_remove(0);
+    Damage::Flipped.apply(&region.join(&first))?;
+    let report = verify(site, 1, &["--full", "--budget", "1MiB"])?;
+    assert_eq!(
+        findings(&report),
+        [("verify.damaged".to_owned(), "one".to_owned(), first.display().to_string())],
+        "{report}"
+    );
+    Ok(())
+}

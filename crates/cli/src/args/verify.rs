@@ -38,10 +38,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "NAME")]
     pub region: Option<String>,
     /// Stop after so many bytes; the next run with a budget goes on there
-    #[arg(long, value_name = "SIZE", requires = "full", value_parser = size)]
+    #[arg(long, value_name = "SIZE", requires = "full", conflicts_with_all = ["sample", "quick"], value_parser = size)]
     pub budget: Option<u64>,
     /// Stop after so long; the next run with a budget goes on there
-    #[arg(long = "for", value_name = "TIME", requires = "full", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", requires = "full", conflicts_with_all = ["sample", "quick"], value_parser = duration)]
     pub time: Option<Duration>,
     /// Read at most so many bytes a second [default: backup.bandwidth]
     #[arg(long, value_name = "RATE", value_parser = rate)]

@@ -57,14 +57,23 @@ pub(super) async fn recall(
         while let Some(prefix) = folders.pop() {
             // Oldest last on the list, so that the newest is taken first.
             let Ok(level) = region.list_level(&prefix).await else { break };
+            let mut newest: Option<(u64, Time, Place)> = None;
             for object in level.objects.iter().rev() {
-                heads += 1;
-                let Some(name) = ObjectName::parse(&object.name).filter(|_| heads <= HEADS_MAX) else {
-                    continue;
-                };
-                if let Some(place) = read(repository, &name, &wanted).await {
-                    return Ok(Some(place));
+                let Some(name) = ObjectName::parse(&object.name) else { continue };
+                let Named::Event { id, .. } = name.named() else { continue };
+                // Names tell seconds; among those of one second the event's own time does.
+                if newest.as_ref().is_some_and(|(second, ..)| *second != id.seconds()) || heads >= HEADS_MAX {
+                    break;
                 }
+                heads += 1;
+                if let Some((at, place)) = read(repository, &name, &wanted).await
+                    && newest.as_ref().is_none_or(|(_, known, _)| *known < at)
+                {
+                    newest = Some((id.seconds(), at, place));
+                }
+            }
+            if let Some((_, _, place)) = newest {
+                return Ok(Some(place));
             }
             folders.extend(level.dirs.into_iter().map(|dir| format!("{}/", dir.trim_end_matches('/'))));
         }
@@ -72,8 +81,8 @@ pub(super) async fn recall(
     Ok(None)
 }
 
-/// The place in an event, if it is one of these and tells of these regions.
-async fn read(repository: &Repository, name: &ObjectName, wanted: &[&str]) -> Option<Place> {
+/// The place in an event and when it was written, if it is one of these and tells of these regions.
+async fn read(repository: &Repository, name: &ObjectName, wanted: &[&str]) -> Option<(Time, Place)> {
     let head = repository.read_head(name).await.ok()?.value;
     if head.head().header().get("what").and_then(Value::as_str) != Some(WHAT) {
         return None;
@@ -89,7 +98,7 @@ async fn read(repository: &Repository, name: &ObjectName, wanted: &[&str]) -> Op
     };
     let event = repository.read_whole(name, open).await.ok()?.value;
     let place: Place = serde_json::from_value(event.detail.get("place")?.clone()).ok()?;
-    place.regions.iter().eq(wanted).then_some(place)
+    place.regions.iter().eq(wanted).then_some((event.at, place))
 }
 
 /// Writes what a run covered and found; the event's name.

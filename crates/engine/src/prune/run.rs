@@ -306,7 +306,9 @@ impl<'a> Run<'a> {
         let old = |since: Time| Span::between(since, seen.now) >= STONES_KEPT;
         for place in &seen.places {
             let mut names = Vec::new();
-            for stone in place.tombstones.iter().filter(|stone| stone.ended().is_some_and(old)) {
+            let over =
+                |stone: &&TombstoneSeen| stone.ended().is_some_and(old) && !explains_a_gap(place, stone);
+            for stone in place.tombstones.iter().filter(over) {
                 let (place, id) = (place.place.clone(), stone.record.tombstone);
                 // The stone before its ends: an end without a stone means nothing, a stone without its end would.
                 names.push(Named::Tombstone { place: place.clone(), id }.to_name());
@@ -367,6 +369,13 @@ fn due<'s>(place: &'s PlaceSeen, region: &RegionName, now: Time) -> Vec<&'s Tomb
         .collect();
     due.sort_by_key(|stone| stone.record.condemned.manifests.is_empty());
     due
+}
+
+/// Whether a tombstone names WAL behind the beginning of a backup that is there: it tells whoever verifies that this WAL was not lost.
+fn explains_a_gap(place: &PlaceSeen, stone: &TombstoneSeen) -> bool {
+    let Some(size) = stone.record.segment_size else { return false };
+    let starts = || place.backups.iter().map(|entry| size.segment_of(entry.header.start));
+    stone.record.condemned.wal.iter().any(|of| starts().any(|start| start <= of.first))
 }
 
 fn name_broken(seen: &Seen, findings: &mut Vec<Finding>) {

@@ -131,7 +131,8 @@ impl Standing {
 pub(crate) async fn standing(repository: &Repository, place: &Place) -> Result<Standing> {
     let mut findings = Vec::new();
     let mut broken = Broken::new();
-    let seen = tombstones(repository, place, &mut broken, &mut findings).await?.seen;
+    let regions: Vec<RegionName> = repository.regions().iter().map(|region| region.name().clone()).collect();
+    let seen = tombstones(repository, place, &regions, &mut broken, &mut findings).await?.seen;
     if broken.len() == repository.regions().len() {
         let error = crate::Error::unavailable("repository.region-unavailable", "no region can be listed");
         return Err(broken

@@ -265,6 +265,28 @@ async fn a_look_at_a_later_day_shows_what_will_have_left_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_tombstone_stays_while_it_explains_a_gap_in_wal_and_leaves_behind_it() {
+    let (bench, _ids) = days(6).await;
+    let yearly = |yearly| RetentionRules {
+        policy: Policy { yearly, daily: 1, ..Policy::default() },
+        shrink_delay: Span::seconds(0),
+        grace: Span::hours(24),
+    };
+    let stones = |names: BTreeSet<String>| names.iter().filter(|name| name.contains("/tombstone/")).count();
+    for hours_on in [0, 30, 100 * 24, 30] {
+        hours(&bench, hours_on);
+        pruned(&bench, &yearly(1)).await;
+    }
+    assert_eq!(manifests(&bench, 0).await.len(), 2, "the first of the year and the last");
+    assert!(stones(names(&bench, 0).await) > 0, "WAL is missing between them, and nothing else says why");
+    for hours_on in [0, 30, 100 * 24, 30] {
+        hours(&bench, hours_on);
+        pruned(&bench, &yearly(0)).await;
+    }
+    assert_eq!((manifests(&bench, 0).await.len(), stones(names(&bench, 0).await)), (1, 0));
+}
+
+#[tokio::test]
 async fn shortened_rules_wait() {
     let (bench, _ids) = days(10).await;
     let long = RetentionRules { shrink_delay: Span::days(3), ..rules(8) };

@@ -37,7 +37,7 @@ pub async fn undo(repository: &Repository, which: Option<RecordId>, reason: &str
     let mut broken = Broken::new();
     for adoption in repository.adoptions().await? {
         let place = Place { cluster: repository.cluster().clone(), system: adoption.system };
-        let seen = tombstones(repository, &place, &mut broken, &mut undone.findings).await?.seen;
+        let seen = tombstones(repository, &place, &[], &mut broken, &mut undone.findings).await?.seen;
         for stone in seen.iter().filter(|stone| stone.waits()) {
             let id = stone.record.tombstone;
             if which.is_some_and(|which| which != id) {

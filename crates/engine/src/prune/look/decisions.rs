@@ -130,10 +130,12 @@ pub(in crate::prune) struct TombstonesSeen {
     pub(in crate::prune) strange: u64,
 }
 
-/// All tombstones of a place.
+/// All tombstones of a place, but for those that were carried out in each of the regions `unless_done_in` (where any is named):
+/// they are not read.
 pub(in crate::prune) async fn tombstones(
     repository: &Repository,
     place: &Place,
+    unless_done_in: &[RegionName],
     broken: &mut Broken,
     findings: &mut Vec<Finding>,
 ) -> Result<TombstonesSeen> {
@@ -166,6 +168,10 @@ pub(in crate::prune) async fn tombstones(
             strays.extend(ends.chain(names.done.into_iter().map(|(name, _, at)| (name, at))));
             continue;
         };
+        let done_in = |region: &RegionName| names.done.iter().any(|(_, done, _)| done == region.as_str());
+        if !unless_done_in.is_empty() && unless_done_in.iter().all(done_in) {
+            continue;
+        }
         let Read::Record(record) = read::<Tombstone>(repository, &name, findings).await? else { continue };
         if record.tombstone != id || record.system != place.system || record.cluster != place.cluster {
             findings.push(not_believed(&name, "it speaks of another place or tombstone"));

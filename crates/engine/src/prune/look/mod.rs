@@ -99,7 +99,7 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
         strange += unknown;
         let (wal, unknown) = wal::wal(repository, &place, size, &mut broken).await?;
         strange += unknown;
-        let stones = decisions::tombstones(repository, &place, &mut broken, &mut findings).await?;
+        let stones = decisions::tombstones(repository, &place, &[], &mut broken, &mut findings).await?;
         strange += stones.strange;
         let unbelieved =
             catalog.unbelieved.iter().filter(|(of, _)| *of == place).map(|(_, id)| *id).collect();

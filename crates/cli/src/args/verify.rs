@@ -25,7 +25,7 @@ is said. Exit code 0: as it should be. 1: findings, each with what it endangers 
 pub struct VerifyArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Names, sizes, manifests and records only [default]
+    /// Names, sizes, manifests and records only; the default
     #[arg(long, conflicts_with_all = ["sample", "full"])]
     pub quick: bool,
     /// Also read this share of the objects whole, others each time

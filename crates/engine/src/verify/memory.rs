@@ -1,13 +1,12 @@
 //! What was verified, remembered in the repository: where a budgeted run stopped, so that the next goes on there.
 //!
-//! Promises: a place is believed only from an event that a known writer signed. Deliberately not the report: findings are counted here, and
-//! found again by whoever looks.
+//! Promises: a place is believed only from an event that this host signed: who takes another host must not make this one skip what it
+//! spoiled. Deliberately not the report: findings are counted here, and found again by whoever looks.
 
 use seawall_repo::compress::Decompressor;
-use seawall_repo::compress::{Compression, Compressor};
 use seawall_repo::error::{Fault, ObjectError};
 use seawall_repo::event::Event;
-use seawall_repo::id::RecordId;
+use seawall_repo::id::WriterId;
 use seawall_repo::layout::{Named, ObjectName, Place as Folder};
 use seawall_repo::object::WholeObject;
 use seawall_repo::time::Time;
@@ -17,7 +16,8 @@ use serde_json::{Map, Value};
 
 use super::report::VerifyReport;
 use crate::error::{Error, Result};
-use crate::repository::{Repository, WorldEntropy, put_everywhere};
+use crate::events;
+use crate::repository::Repository;
 
 /// The word of these events.
 const WHAT: &str = "verify";
@@ -44,13 +44,15 @@ impl Place {
     }
 }
 
-/// The last place that was remembered for these regions.
+/// The last place that `signer` remembered for these regions.
 pub(super) async fn recall(
     repository: &Repository,
+    signer: &Repository,
     folder: &Folder,
     regions: &[RegionName],
 ) -> Result<Option<Place>> {
-    let wanted: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
+    let regions: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
+    let wanted = Wanted { by: signer.writer()?.id(), regions };
     let mut heads = 0;
     for region in repository.regions().iter() {
         let mut folders = vec![folder.events()];
@@ -81,9 +83,18 @@ pub(super) async fn recall(
     Ok(None)
 }
 
+/// Whose word about which regions.
+struct Wanted<'a> {
+    by: WriterId,
+    regions: Vec<&'a str>,
+}
+
 /// The place in an event and when it was written, if it is one of these and tells of these regions.
-async fn read(repository: &Repository, name: &ObjectName, wanted: &[&str]) -> Option<(Time, Place)> {
+async fn read(repository: &Repository, name: &ObjectName, wanted: &Wanted<'_>) -> Option<(Time, Place)> {
     let head = repository.read_head(name).await.ok()?.value;
+    if head.head().writer() != wanted.by {
+        return None;
+    }
     if head.head().header().get("what").and_then(Value::as_str) != Some(WHAT) {
         return None;
     }
@@ -98,34 +109,13 @@ async fn read(repository: &Repository, name: &ObjectName, wanted: &[&str]) -> Op
     };
     let event = repository.read_whole(name, open).await.ok()?.value;
     let place: Place = serde_json::from_value(event.detail.get("place")?.clone()).ok()?;
-    place.regions.iter().eq(wanted).then_some((event.at, place))
+    place.regions.iter().eq(&wanted.regions).then_some((event.at, place))
 }
 
 /// Writes what a run covered and found; the event's name.
 pub(super) async fn remember(signer: &Repository, folder: &Folder, report: &VerifyReport) -> Result<String> {
-    let world = signer.world();
-    let now = crate::backup::now(world)?;
-    let mut entropy = WorldEntropy::new(world);
-    let id = RecordId::new(now.seconds(), &mut entropy).ok_or_else(|| {
-        Error::bug("verify.event-id", "the host's clock is in a year that no event can be named after")
-    })?;
-    let event = Event {
-        event: id,
-        what: WHAT.to_owned(),
-        at: now,
-        host: crate::backup::host_name(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        detail: detail(report)?,
-    };
-    let failed = |error: &dyn std::fmt::Display| {
-        Error::bug("verify.event", format!("the event could not be made: {error}"))
-    };
-    let mut compressor = Compressor::new(Compression::Zstd(3)).map_err(|error| failed(&error))?;
-    let sealed = event
-        .seal(folder, signer.sealer()?, signer.writer()?, &mut compressor, &mut entropy)
-        .map_err(|error| failed(&error))?;
-    put_everywhere(&signer.regions().set(), sealed).await?;
-    Ok(ObjectName::from(Named::Event { place: folder.clone(), id }).to_string())
+    let name = events::tell(signer, &signer.regions().set(), folder, WHAT, &detail(report)?).await?;
+    Ok(name.to_string())
 }
 
 fn detail(report: &VerifyReport) -> Result<Map<String, Value>> {
@@ -152,5 +142,38 @@ fn detail(report: &VerifyReport) -> Result<Map<String, Value>> {
     match detail {
         Value::Object(detail) => Ok(detail),
         _ => Ok(Map::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::testing::Bench;
+
+    #[tokio::test]
+    async fn a_place_is_taken_only_from_this_hosts_own_word() {
+        let bench = Bench::with(1, 1).await;
+        let (own, other) = (bench.as_host("db1").await.unwrap(), bench.as_host("db2").await.unwrap());
+        let round_began = crate::backup::now(&bench.world).unwrap();
+        let regions = vec!["north".to_owned()];
+        let place = |after: &str| Place {
+            regions: regions.clone(),
+            round_began,
+            after: Some(after.to_owned()),
+            last_complete: None,
+        };
+        let names: Vec<RegionName> = own.regions().iter().map(|region| region.name().clone()).collect();
+        let tell = |by: Repository, after: &'static str| {
+            let detail = serde_json::json!({ "place": place(after) });
+            let folder = bench.place();
+            async move { events::tell(&by, &by.regions().set(), &folder, WHAT, &detail).await.unwrap() }
+        };
+        tell(own.clone(), "a").await;
+        bench.world.clock.sleep_blocking(std::time::Duration::from_secs(60));
+        tell(other.clone(), "z").await;
+        let seen = recall(&own, &own, &bench.place(), &names).await.unwrap();
+        assert_eq!(seen.as_ref().and_then(Place::resume), Some("a"), "another host's word moves nothing");
+        let seen = recall(&own, &other, &bench.place(), &names).await.unwrap();
+        assert_eq!(seen.as_ref().and_then(Place::resume), Some("z"));
     }
 }

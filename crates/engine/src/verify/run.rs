@@ -48,8 +48,10 @@ pub async fn verify(
     let regions = judged(repository, options)?;
     let mut run = Run::begin(repository, options, &regions, Arc::clone(&monitor), from).await?;
     let folder = run.newest.clone();
-    let recalled = match &folder {
-        Some(folder) if options.is_budgeted() => memory::recall(repository, folder, &regions).await?,
+    let recalled = match (&folder, signer) {
+        (Some(folder), Some(signer)) if options.is_budgeted() => {
+            memory::recall(repository, signer, folder, &regions).await?
+        }
         _ => None,
     };
     run.pass.resume = recalled.as_ref().and_then(Place::resume).map(str::to_owned);

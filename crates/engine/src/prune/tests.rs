@@ -117,6 +117,24 @@ async fn nothing_leaves_before_the_grace_is_over_and_then_only_what_no_rule_keep
 }
 
 #[tokio::test]
+async fn a_backup_that_was_stopped_for_half_a_day_does_not_commit() {
+    let (bench, ids) = days(2).await;
+    let repository = bench.as_host("db1").await.unwrap();
+    let start = SegmentNo(13).first_lsn(bench.size).unwrap();
+    let (timeline, size) = (Timeline::FIRST, bench.size);
+    let at = At { timeline, start: Lsn(start.0 + 50), stop: Lsn(start.0 + 90), size };
+    for (frozen, commits) in [(13, false), (5, true)] {
+        let fate = Fate { frozen, ..Fate::default() };
+        let taken = mini_backup(&repository, &bench.place(), at, fate, &Dice::new(frozen)).await;
+        match taken {
+            Ok(id) => assert!(commits && id.is_some(), "{frozen} hours"),
+            Err(error) => assert!(!commits && error.id() == "backup.intent-lost", "{frozen} hours: {error}"),
+        }
+    }
+    assert_eq!(manifests(&bench, 0).await.len(), ids.len() + 1);
+}
+
+#[tokio::test]
 async fn who_only_writes_neither_condemns_nor_holds_nor_takes_back() {
     let (bench, ids) = days(5).await;
     let host = bench.as_host("db1").await.unwrap();

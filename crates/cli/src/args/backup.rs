@@ -3,7 +3,7 @@
 use clap::Args;
 use seawall_engine::words::BackupId;
 
-use super::place::ClusterArgs;
+use super::place::{ClusterArgs, backup_id};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,15 +23,9 @@ pub struct BackupArgs {
     #[arg(long)]
     pub full: bool,
     /// Build on this backup instead of the newest; refused where it cannot be built on
-    #[arg(long, value_name = "ID", conflicts_with = "full", value_parser = id)]
+    #[arg(long, value_name = "ID", conflicts_with = "full", value_parser = backup_id)]
     pub parent: Option<BackupId>,
     /// Show what would be done and do nothing
     #[arg(long)]
     pub dry_run: bool,
-}
-
-fn id(text: &str) -> Result<BackupId, String> {
-    text.parse().map_err(|_| {
-        "wanted an id such as 20310504T020000Z-0123456789abcdef; `seawall list` shows them".to_owned()
-    })
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use seawall_engine::words::{BackupId, RecordId};
 
-use super::place::ClusterArgs;
+use super::place::{ClusterArgs, backup_id};
 
 const ADD_EXAMPLES: &str = "\
 Examples:
@@ -40,7 +40,7 @@ pub struct AddArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// The backups
-    #[arg(value_name = "BACKUP", required_unless_present = "everything", conflicts_with = "everything", value_parser = backup)]
+    #[arg(value_name = "BACKUP", required_unless_present = "everything", conflicts_with = "everything", value_parser = backup_id)]
     pub backups: Vec<BackupId>,
     /// Everything of the cluster, all WAL included
     #[arg(long)]
@@ -73,12 +73,6 @@ pub struct ReleaseArgs {
     /// Why; kept in the repository
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-}
-
-fn backup(text: &str) -> Result<BackupId, String> {
-    text.parse().map_err(|_| {
-        "wanted an id such as 20310504T020000Z-0123456789abcdef; `seawall list` shows them".to_owned()
-    })
 }
 
 fn hold(text: &str) -> Result<RecordId, String> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use seawall_engine::repository::KeyFiles;
-use seawall_engine::words::{ClusterName, OwnerPublic};
+use seawall_engine::words::{BackupId, ClusterName, OwnerPublic};
 use seawall_engine::{Error, Result};
 
 use super::Global;
@@ -42,6 +42,13 @@ pub struct PlaceArgs {
 
 fn cluster_name(text: &str) -> std::result::Result<ClusterName, String> {
     text.parse().map_err(|error: <ClusterName as std::str::FromStr>::Err| error.to_string())
+}
+
+/// A backup's id as it was typed.
+pub(super) fn backup_id(text: &str) -> std::result::Result<BackupId, String> {
+    text.parse().map_err(|_| {
+        "wanted an id such as 20310504T020000Z-0123456789abcdef; `seawall list` shows them".to_owned()
+    })
 }
 
 /// All settings, from the file that is meant.

@@ -3,7 +3,7 @@
 use clap::Args;
 use seawall_engine::words::{BackupId, RecordId};
 
-use super::place::ClusterArgs;
+use super::place::{ClusterArgs, backup_id};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +30,7 @@ pub struct PruneArgs {
     #[arg(long, value_name = "TIME", conflicts_with_all = ["explain", "undo"])]
     pub at: Option<String>,
     /// Say of one backup what each rule makes of it; does nothing
-    #[arg(long, value_name = "BACKUP", conflicts_with = "undo", value_parser = backup)]
+    #[arg(long, value_name = "BACKUP", conflicts_with = "undo", value_parser = backup_id)]
     pub explain: Option<BackupId>,
     /// Take back what waits to be deleted: one tombstone, or all
     #[arg(long, value_name = "TOMBSTONE", num_args = 0..=1, default_missing_value = "all", value_parser = undo, conflicts_with = "dry_run")]
@@ -47,12 +47,6 @@ pub enum UndoChoice {
     All,
     /// One tombstone.
     One(RecordId),
-}
-
-fn backup(text: &str) -> Result<BackupId, String> {
-    text.parse().map_err(|_| {
-        "wanted an id such as 20310504T020000Z-0123456789abcdef; `seawall list` shows them".to_owned()
-    })
 }
 
 fn undo(text: &str) -> Result<UndoChoice, String> {

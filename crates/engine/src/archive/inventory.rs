@@ -19,9 +19,9 @@ use serde::Serialize;
 pub use self::ranges::{Ranges, SegmentRange};
 pub use self::windows::{Stretch, stretches};
 use super::read::small;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::monitor::Finding;
-use crate::repository::Repository;
+use crate::repository::{Repository, unlistable};
 
 /// The WAL of one timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -137,13 +137,8 @@ impl Found {
 
     async fn finish(mut self, repository: &Repository, place: &Place) -> Result<WalInventories> {
         if self.0.regions.iter().all(|region| region.broken.is_some()) {
-            let error = Error::unavailable("repository.region-unavailable", "no region can be listed");
-            return Err(self.0.regions.iter().fold(error, |error, region| {
-                error.fact(
-                    "region",
-                    format!("{}: {}", region.region, region.broken.as_deref().unwrap_or_default()),
-                )
-            }));
+            let why = |region: &RegionWal| region.broken.clone().unwrap_or_default();
+            return Err(unlistable(self.0.regions.iter().map(|region| (&region.region, why(region)))));
         }
         self.0.histories.insert(Timeline::FIRST, History::root(Timeline::FIRST));
         for timeline in self.0.merged.histories.clone() {

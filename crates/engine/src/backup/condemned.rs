@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::manifest::{Manifest, ManifestHeader};
 use seawall_repo::pack::PackId;
@@ -20,8 +21,12 @@ use crate::repository::Repository;
 /// pages are stored anew.
 pub(super) fn can_be_parent(standing: &Standing, place: &Place, header: &ManifestHeader) -> bool {
     let manifest = Named::Manifest { place: place.clone(), backup: header.backup };
-    let maps = std::iter::once(&header.backup).chain(&header.uses);
-    !standing.names(&manifest) && !maps.into_iter().any(|backup| standing.names_maps_of(*backup))
+    !standing.names(&manifest) && maps_stand(standing, header.backup, &header.uses)
+}
+
+/// Whether no map of a backup or of those it uses is condemned.
+fn maps_stand(standing: &Standing, backup: BackupId, uses: &[BackupId]) -> bool {
+    !std::iter::once(&backup).chain(uses).any(|backup| standing.names_maps_of(*backup))
 }
 
 /// Asked after the intent was given: whoever condemned before that may not have seen it.
@@ -37,9 +42,9 @@ pub(super) async fn after_intent(
     let standing = standing(repository, place).await?;
     standing.findings.iter().for_each(|finding| monitor.finding(finding));
     let Some(parent) = parent else { return Ok(standing) };
-    let maps = std::iter::once(&parent.header.backup).chain(&parent.body.uses);
-    let whole = can_be_parent(&standing, place, &parent.header);
-    if whole && !maps.into_iter().any(|backup| standing.names_maps_of(*backup)) {
+    // The header lists the first of the backups it uses, the body all.
+    let all_stand = maps_stand(&standing, parent.header.backup, &parent.body.uses);
+    if all_stand && can_be_parent(&standing, place, &parent.header) {
         return Ok(standing);
     }
     let what = format!("backup {}, on which this one builds, was condemned meanwhile", parent.header.backup);

@@ -4,9 +4,9 @@ use seawall_repo::condemned::PolicyRecord;
 use seawall_repo::layout::Place;
 
 use super::look::{Broken, HoldSeen, holds, policies};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::monitor::Finding;
-use crate::repository::Repository;
+use crate::repository::{Repository, unlistable};
 
 /// Every hold, and where it lies.
 ///
@@ -26,7 +26,7 @@ pub(crate) async fn held(
         all.extend(seen.into_iter().map(|hold| (place.clone(), hold)));
     }
     if broken.len() == repository.regions().len() {
-        return Err(Error::unavailable("repository.region-unavailable", "no region can be listed"));
+        return Err(unlistable(&broken));
     }
     findings.extend(broken.iter().map(|(region, why)| Finding {
         id: "hold.region-unreached",

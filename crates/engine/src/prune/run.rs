@@ -348,7 +348,7 @@ impl<'a> Run<'a> {
         let place = &self.place;
         let condemned = report.backups.iter().filter(|one| !one.decision.is_kept());
         let ended = Ended {
-            policy: &settled.ground.input(&settled.points).policy.clone(),
+            policy: settled.ground.input(&settled.points).policy,
             tombstones: &report.tombstones,
             // The first thousand: an event has its bounds, the tombstones have all.
             condemned: condemned.take(1_000).collect(),

@@ -14,7 +14,7 @@ use crate::backup::{host_name, now};
 use crate::error::Result;
 use crate::events::record_id;
 use crate::monitor::Finding;
-use crate::repository::Repository;
+use crate::repository::{Repository, unlistable};
 use crate::retention::Span;
 
 /// Things named in one tombstone: each takes at most some hundred bytes of the mebibyte that a signed text may have.
@@ -134,10 +134,7 @@ pub(crate) async fn standing(repository: &Repository, place: &Place) -> Result<S
     let regions: Vec<RegionName> = repository.regions().iter().map(|region| region.name().clone()).collect();
     let seen = tombstones(repository, place, &regions, &mut broken, &mut findings).await?.seen;
     if broken.len() == repository.regions().len() {
-        let error = crate::Error::unavailable("repository.region-unavailable", "no region can be listed");
-        return Err(broken
-            .iter()
-            .fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}"))));
+        return Err(unlistable(&broken));
     }
     let stones = seen.into_iter().filter(|stone| stone.waits()).map(|stone| stone.record).collect();
     Ok(Standing { stones, findings })

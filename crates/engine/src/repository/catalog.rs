@@ -110,7 +110,7 @@ impl Repository {
         }
         drop(listed);
         if catalog.unreached.len() == self.regions().len() {
-            return Err(unlistable(&catalog.unreached));
+            return Err(unlistable(catalog.unreached.iter().map(|gone| (&gone.region, &gone.why))));
         }
         let from = catalog.backups.len();
         let mut reading = futures::stream::iter(shown)
@@ -206,8 +206,10 @@ fn refused_manifest(name: &ObjectName, why: &str) -> Finding {
     }
 }
 
-fn unlistable(unreached: &[Unreached]) -> Error {
+/// What it means that no region can be listed: each with the reason.
+pub(crate) fn unlistable<'a, W: std::fmt::Display>(
+    unreached: impl IntoIterator<Item = (&'a RegionName, W)>,
+) -> Error {
     let error = Error::unavailable("repository.region-unavailable", "no region can be listed");
-    let told = |one: &Unreached| format!("{}: {}", one.region, one.why);
-    unreached.iter().fold(error, |error, one| error.fact("region", told(one)))
+    unreached.into_iter().fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}")))
 }

@@ -15,6 +15,7 @@ mod read;
 mod settings;
 mod write;
 
+pub(crate) use catalog::unlistable;
 pub use catalog::{BackupEntry, Catalog, Unreached};
 pub use entropy::WorldEntropy;
 pub use faults::{not_served, object_error};

@@ -27,7 +27,7 @@ pub(super) use wal::WalSeen;
 
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
-use crate::repository::{BackupEntry, Repository};
+use crate::repository::{BackupEntry, Repository, unlistable};
 use crate::retention::Lineage;
 
 /// One system identifier of the cluster.
@@ -116,10 +116,7 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
         });
     }
     if broken.len() == regions.len() {
-        let error = Error::unavailable("repository.region-unavailable", "no region can be listed");
-        return Err(broken
-            .iter()
-            .fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}"))));
+        return Err(unlistable(&broken));
     }
     findings.extend(repository.take_findings());
     Ok(Seen { now, regions, places, holds, policies, broken, strange, findings })

@@ -29,7 +29,7 @@ use seawall_repo::records::{
 use seawall_repo::seal::Cipher;
 use seawall_repo::signed::sign_as_owner;
 use seawall_repo::time::Time;
-use seawall_repo::wal_object::{WalFacts, WalSealer};
+use seawall_repo::wal_object::{Indexed, WalFacts, WalSealer};
 use seawall_repo::wrapped::{ClusterKeys, WrapFor};
 use seawall_store::{Put, Regions};
 
@@ -187,9 +187,14 @@ impl Bench {
             segment_size: seawall_pg::WalSegmentSize::new(1 << 20).unwrap(),
             host: "db".to_owned(),
             archived: time(2),
-            no_index_reason: "a test".to_owned(),
         };
-        let sealer = WalSealer { facts: &facts, sealer: host.sealer().unwrap(), key: host.writer().unwrap() };
+        let index = Indexed::Not("a test".to_owned());
+        let sealer = WalSealer {
+            facts: &facts,
+            index: &index,
+            sealer: host.sealer().unwrap(),
+            key: host.writer().unwrap(),
+        };
         sealer.seal(&page(), &mut compressor(), &mut WorldEntropy::new(&self.world)).unwrap()
     }
 }

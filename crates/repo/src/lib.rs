@@ -28,6 +28,7 @@ pub mod signed;
 pub mod time;
 pub mod trust;
 pub mod usage;
+pub mod wal_index;
 pub mod wal_object;
 pub mod wrapped;
 

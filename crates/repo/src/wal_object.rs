@@ -18,10 +18,11 @@ use crate::layout::{Named, ObjectName, PartedFile, Place};
 use crate::object::{BuildError, ObjectBuilder, SealedObject};
 use crate::seal::{Protection, Sealer};
 use crate::time::Time;
+use crate::wal_index::INDEX_VERSION;
 
 mod read;
 
-pub use read::{OpenWal, PartJoiner, Taken, WalContent, WalReader};
+pub use read::{NoIndex, OpenWal, PartJoiner, Taken, WalContent, WalReader};
 
 /// Files longer than this lie in parts of this length.
 pub const PART_BYTES: usize = 32 << 20;
@@ -29,6 +30,9 @@ pub const PART_BYTES: usize = 32 << 20;
 pub const WAL_FRAME_BYTES: usize = FRAME_PLAIN_BYTES_MAX;
 /// The most parts a file can have: a segment has at most 1 GiB.
 pub const PARTS_MAX: usize = (1 << 30) / PART_BYTES;
+
+/// What the header says where there is no index.
+const NO_INDEX: &str = "none";
 
 /// What a WAL object holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,10 +81,14 @@ pub struct WalHeader {
     pub host: String,
     /// When, by that host's clock.
     pub archived: Time,
-    /// Whether the front section holds an index of the WAL: `none` says that it does not.
+    /// The version of the index of the WAL in the front section; `none` says that there is none.
     pub index: String,
     /// Why there is no index.
-    pub reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The digest of the plain front section: the signature covers it, so the index can be believed without reading the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_digest: Option<Base64Array<DIGEST_BYTES>>,
     /// Which part, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
@@ -102,8 +110,36 @@ pub struct WalFacts {
     pub host: String,
     /// When, by that host's clock.
     pub archived: Time,
-    /// Why the object has no index of its WAL.
-    pub no_index_reason: String,
+}
+
+/// What is told of the records in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Indexed {
+    /// Nothing, and why.
+    Not(String),
+    /// A segment's index, and what its transactions did: both encoded.
+    Index {
+        /// [`crate::wal_index::SegmentIndex::encode`].
+        front: Vec<u8>,
+        /// [`crate::wal_index::transactions::Transactions::encode`].
+        transactions: Vec<u8>,
+    },
+}
+
+impl Indexed {
+    fn front(&self) -> Option<&[u8]> {
+        match self {
+            Self::Not(_) => None,
+            Self::Index { front, .. } => Some(front),
+        }
+    }
+
+    fn contents(&self) -> &[u8] {
+        match self {
+            Self::Not(_) => &[],
+            Self::Index { transactions, .. } => transactions,
+        }
+    }
 }
 
 /// Why a WAL file cannot be made an object.
@@ -119,6 +155,12 @@ pub enum WalBuildError {
         file: WalFileName,
         /// Its length.
         bytes: u64,
+    },
+    /// An index in a part: it belongs to the object of the whole.
+    #[error("a part of {file} cannot have the index of the whole")]
+    IndexOfPart {
+        /// Its name.
+        file: WalFileName,
     },
     /// Another number of parts than a file of this length has.
     #[error(
@@ -143,6 +185,8 @@ impl From<CompressError> for WalBuildError {
 pub struct WalSealer<'a> {
     /// What is said of the file.
     pub facts: &'a WalFacts,
+    /// What is told of its records.
+    pub index: &'a Indexed,
     /// Seals for the file's cluster.
     pub sealer: &'a Sealer,
     /// Signs.
@@ -171,7 +215,7 @@ impl WalSealer<'_> {
         if plain.len() > PART_BYTES {
             return Err(WalBuildError::TooLong { file: facts.file, bytes });
         }
-        let header = facts.header(facts.what(), bytes);
+        let header = self.header(facts.what(), bytes);
         self.seal_draft(&facts.name(), &header, self.sealer.digest_key().digest(plain), frames, entropy)
     }
 
@@ -187,7 +231,10 @@ impl WalSealer<'_> {
         let file = PartedFile::of(facts.file).filter(|_| plain.len() <= PART_BYTES);
         let file = file.ok_or(WalBuildError::TooLong { file: facts.file, bytes })?;
         let name = Named::WalPart { place: facts.place.clone(), file, part: number }.to_name();
-        let header = WalHeader { part: Some(number), ..facts.header(WalWhat::Part, bytes) };
+        if self.index.front().is_some() {
+            return Err(WalBuildError::IndexOfPart { file: facts.file });
+        }
+        let header = WalHeader { part: Some(number), ..self.header(WalWhat::Part, bytes) };
         self.seal_draft(&name, &header, self.sealer.digest_key().digest(plain), frames, entropy)
     }
 
@@ -205,7 +252,7 @@ impl WalSealer<'_> {
             return Err(WalBuildError::Parts { parts: parts.len(), bytes: size });
         }
         let digests = parts.iter().map(|digest| Base64Array(*digest)).collect();
-        let header = WalHeader { parts: Some(digests), ..facts.header(facts.what(), size) };
+        let header = WalHeader { parts: Some(digests), ..self.header(facts.what(), size) };
         self.seal_draft(&facts.name(), &header, whole, &[], entropy)
     }
 
@@ -218,13 +265,43 @@ impl WalSealer<'_> {
         entropy: &mut dyn Entropy,
     ) -> Result<SealedObject, WalBuildError> {
         let (fields, protection) = (header_fields(header)?, self.facts.protection());
-        let mut builder = ObjectBuilder::new(self.sealer, name, fields, protection, None, entropy)?;
+        let mut builder =
+            ObjectBuilder::new(self.sealer, name, fields, protection, self.index.front(), entropy)?;
         // Payloads, tags, and a footer of some bytes a frame: one allocation for the whole object.
-        builder.reserve(frames.iter().map(|frame| frame.payload_len() + 32).sum::<usize>() + 512);
+        builder.reserve(
+            frames.iter().map(|frame| frame.payload_len() + 32).sum::<usize>()
+                + 512
+                + self.index.contents().len(),
+        );
         for frame in frames {
             builder.push_compressed(frame)?;
         }
-        Ok(builder.finish(&[], digest, self.key)?)
+        Ok(builder.finish(self.index.contents(), digest, self.key)?)
+    }
+
+    fn header(&self, what: WalWhat, size: u64) -> WalHeader {
+        let facts = self.facts;
+        let (index, reason, index_digest) = match self.index {
+            Indexed::Not(reason) => (NO_INDEX, Some(reason.clone()), None),
+            Indexed::Index { front, .. } => {
+                (INDEX_VERSION, None, Some(Base64Array(self.sealer.digest_key().digest(front))))
+            }
+        };
+        WalHeader {
+            file: facts.file,
+            what,
+            system: facts.place.system,
+            timeline: facts.file.timeline(),
+            segment_size: facts.segment_size,
+            size,
+            host: facts.host.clone(),
+            archived: facts.archived,
+            index: index.to_owned(),
+            reason,
+            index_digest,
+            part: None,
+            parts: None,
+        }
     }
 }
 
@@ -249,23 +326,6 @@ impl WalFacts {
         match self.file {
             WalFileName::Segment(_) | WalFileName::Partial(_) => Protection::Content,
             WalFileName::BackupHistory { .. } | WalFileName::TimelineHistory(_) => Protection::Meta,
-        }
-    }
-
-    fn header(&self, what: WalWhat, size: u64) -> WalHeader {
-        WalHeader {
-            file: self.file,
-            what,
-            system: self.place.system,
-            timeline: self.file.timeline(),
-            segment_size: self.segment_size,
-            size,
-            host: self.host.clone(),
-            archived: self.archived,
-            index: "none".to_owned(),
-            reason: self.no_index_reason.clone(),
-            part: None,
-            parts: None,
         }
     }
 }

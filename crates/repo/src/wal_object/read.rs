@@ -12,7 +12,8 @@ use crate::layout::{Named, ObjectName, PartedFile};
 use crate::object::{KeyRing, OpenHead, WholeObject};
 use crate::time::Time;
 use crate::trust::Trust;
-use crate::wal_object::{PART_BYTES, WalHeader, WalWhat, parts_of};
+use crate::wal_index::{INDEX_VERSION, SegmentIndex};
+use crate::wal_object::{NO_INDEX, PART_BYTES, WalHeader, WalWhat, parts_of};
 
 /// A WAL object that was read back and checked, its plain digest included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,17 @@ pub enum WalContent {
     Bytes(Vec<u8>),
     /// The file lies in parts: open each and join them with [`PartJoiner`].
     Parts(Vec<Digest>),
+}
+
+/// Why an object tells nothing of its records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoIndex {
+    /// Its writer's word.
+    #[error("{0}")]
+    Told(String),
+    /// An index of another release.
+    #[error("its index is of version {0}, which this release does not read")]
+    OtherVersion(String),
 }
 
 /// What [`WalReader::open_into`] did.
@@ -147,6 +159,37 @@ impl WalReader<'_> {
         }))
     }
 
+    /// What a segment's object tells of its records, from its head and the bytes behind it, as many as [`Head::front_bytes`] says.
+    /// The rest of the object is not needed: the signature covers the index's digest.
+    ///
+    /// # Errors
+    /// Damage. Within: why it tells nothing.
+    ///
+    /// [`Head::front_bytes`]: crate::envelope::Head::front_bytes
+    pub fn index(
+        &self,
+        head: &OpenHead,
+        body: &[u8],
+        decompressor: &mut Decompressor,
+    ) -> Result<Result<SegmentIndex, NoIndex>, ObjectError> {
+        let header = read_header(head.name(), head)?;
+        let Some(digest) = header.index_digest else {
+            return Ok(Err(NoIndex::Told(header.reason.unwrap_or_default())));
+        };
+        let front = head.opener(self.keys)?.open_front(body, decompressor)?;
+        let front = front.ok_or_else(|| {
+            head.fault(Fault::KindHeader { reason: "no index where one is told of".to_owned() })
+        })?;
+        if self.digest_key(head)?.digest(&front) != digest.0 {
+            return Err(head.fault(Fault::PlainDigest));
+        }
+        if header.index != INDEX_VERSION {
+            return Ok(Err(NoIndex::OtherVersion(header.index)));
+        }
+        let index = SegmentIndex::decode(&front, header.size);
+        index.map(Ok).map_err(|error| head.fault(Fault::KindHeader { reason: error.to_string() }))
+    }
+
     fn digest_key(&self, head: &OpenHead) -> Result<DigestKey, ObjectError> {
         let generation = head.generation();
         self.keys.digest_key(generation, self.trust.repository()).ok_or_else(|| {
@@ -230,6 +273,9 @@ fn check_header(name: &ObjectName, header: &WalHeader) -> Result<(), &'static st
     }
     if header.what != what || header.part != part {
         return Err("what it holds is not what its name says");
+    }
+    if (header.index == NO_INDEX) != header.index_digest.is_none() {
+        return Err("an index without its digest, or a digest without an index");
     }
     match &header.parts {
         None => Ok(()),

@@ -5,8 +5,11 @@ use crate::compress::{Compression, Decompressor};
 use crate::entropy::Entropy;
 use crate::envelope::HeadError;
 use crate::error::Fault;
-use crate::object::{KeyRing, OpenHead};
+use crate::object::{KeyRing, OpenHead, WholeObject};
+use crate::seal::Cipher;
 use crate::testing::{Seeded, World, place, time};
+use crate::wal_index::transactions::Transactions;
+use crate::wal_index::{Begins, Changes, Ends, SegmentIndex};
 
 fn facts(file: &str) -> WalFacts {
     WalFacts {
@@ -15,8 +18,11 @@ fn facts(file: &str) -> WalFacts {
         segment_size: WalSegmentSize::DEFAULT,
         host: "db1".to_owned(),
         archived: time(1_000_000),
-        no_index_reason: "not built".to_owned(),
     }
+}
+
+fn not() -> Indexed {
+    Indexed::Not("not built".to_owned())
 }
 
 fn compressor() -> Compressor {
@@ -24,7 +30,7 @@ fn compressor() -> Compressor {
 }
 
 fn sealed(world: &World, facts: &WalFacts, plain: &[u8]) -> SealedObject {
-    let sealer = WalSealer { facts, sealer: &world.sealer, key: &world.writer };
+    let sealer = WalSealer { facts, index: &not(), sealer: &world.sealer, key: &world.writer };
     sealer.seal(plain, &mut compressor(), &mut Seeded::new(5)).unwrap()
 }
 
@@ -136,7 +142,8 @@ fn a_large_segment_lies_in_parts_and_is_joined_in_order_only() {
         segment_size: WalSegmentSize::new(64 << 20).unwrap(),
         ..facts("0000000100000A2B000000FF.partial")
     };
-    let sealer = WalSealer { facts: &facts, sealer: &world.sealer, key: &world.writer };
+    let not = not();
+    let sealer = WalSealer { facts: &facts, index: &not, sealer: &world.sealer, key: &world.writer };
     let entropy = &mut Seeded::new(5);
     let plain = segment(PART_BYTES + 1000);
     let refused = sealer.seal(&plain, &mut compressor(), entropy).unwrap_err();
@@ -171,7 +178,8 @@ fn a_large_segment_lies_in_parts_and_is_joined_in_order_only() {
 fn content_that_is_not_what_the_digest_says_is_refused() {
     let world = World::encrypted();
     let facts = facts("0000000100000A2B000000FF");
-    let sealer = WalSealer { facts: &facts, sealer: &world.sealer, key: &world.writer };
+    let not = not();
+    let sealer = WalSealer { facts: &facts, index: &not, sealer: &world.sealer, key: &world.writer };
     let seal = |header: &WalHeader, digest: Digest| {
         let frames = compress_frames(b"the segment", &mut compressor()).unwrap();
         let object = sealer.seal_draft(&facts.name(), header, digest, &frames, &mut Seeded::new(5)).unwrap();
@@ -180,7 +188,7 @@ fn content_that_is_not_what_the_digest_says_is_refused() {
         assert_eq!(streamed.map(drop), opened, "both ways of reading refuse the same");
         opened
     };
-    let header = facts.header(WalWhat::Segment, 11);
+    let header = sealer.header(WalWhat::Segment, 11);
     let digest = world.sealer.digest_key().digest(b"the segment");
     assert_eq!(seal(&header, digest), Ok(()));
     assert_eq!(seal(&header, [0; 32]), Err(Fault::PlainDigest));
@@ -190,7 +198,65 @@ fn content_that_is_not_what_the_digest_says_is_refused() {
     assert!(wrong(WalHeader { system: SystemId(1), ..header.clone() }));
     assert!(wrong(WalHeader { what: WalWhat::Partial, ..header.clone() }));
     assert!(wrong(WalHeader { part: Some(0), ..header.clone() }));
+    assert!(wrong(WalHeader { index: "1".to_owned(), ..header.clone() }), "an index without its digest");
+    assert!(wrong(WalHeader { index_digest: Some(Base64Array([0; 32])), ..header.clone() }));
     assert!(wrong(WalHeader { parts: Some(vec![Base64Array([0; 32])]), ..header }));
+}
+
+#[test]
+fn an_index_is_believed_from_the_head_and_the_front_alone() {
+    let index = SegmentIndex {
+        begins: Begins::Record,
+        first: None,
+        last: None,
+        ends: Ends::Record,
+        records: 7,
+        commits: None,
+        marks: Vec::new(),
+        untold: Vec::new(),
+        changes: Changes::default(),
+    };
+    let (front, transactions) = (index.encode().unwrap(), Transactions::default().encode());
+    let with = Indexed::Index { front, transactions: transactions.clone() };
+    let facts = facts("0000000100000A2B000000FF");
+    for world in [World::encrypted(), World::new(3, Cipher::None)] {
+        let sealer = WalSealer { facts: &facts, index: &with, sealer: &world.sealer, key: &world.writer };
+        let object = sealer.seal(b"the segment", &mut compressor(), &mut Seeded::new(5)).unwrap();
+        let keys = world.host_keys();
+        let reader = WalReader { trust: &world.trust, keys: &keys };
+        let head = OpenHead::open(&facts.name(), object.bytes(), &world.trust, None).unwrap();
+        let mut decompressor = Decompressor::new().unwrap();
+        let at = head.head().head_bytes();
+        let body = object.bytes()[at..at + head.head().front_bytes() as usize].to_vec();
+        assert_eq!(reader.index(&head, &body, &mut decompressor).unwrap(), Ok(index.clone()));
+        let whole =
+            WholeObject::open(&facts.name(), object.bytes(), &world.trust, None, &keys, &mut decompressor)
+                .unwrap();
+        assert_eq!(whole.footer().contents, transactions);
+        for bit in 0..body.len() * 8 {
+            let mut damaged = body.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(reader.index(&head, &damaged, &mut decompressor).is_err(), "bit {bit}");
+        }
+        assert!(reader.index(&head, &body[..body.len() - 1], &mut decompressor).is_err());
+        // Whoever can write the store and has the keys of a host could seal another front; the signature does not cover it.
+        let other = Indexed::Index {
+            front: SegmentIndex { records: 8, ..index.clone() }.encode().unwrap(),
+            transactions: Vec::new(),
+        };
+        let other = WalSealer { index: &other, ..sealer }
+            .seal(b"the segment", &mut compressor(), &mut Seeded::new(5))
+            .unwrap();
+        let swapped = &other.bytes()[at..at + body.len()];
+        assert!(reader.index(&head, swapped, &mut decompressor).is_err(), "the front of another object");
+    }
+    let without = sealed(&World::encrypted(), &facts, b"the segment");
+    let world = World::encrypted();
+    let head = OpenHead::open(&facts.name(), without.bytes(), &world.trust, None).unwrap();
+    let keys = world.host_keys();
+    let told =
+        WalReader { trust: &world.trust, keys: &keys }.index(&head, &[], &mut Decompressor::new().unwrap());
+    assert_eq!(told.unwrap(), Err(NoIndex::Told("not built".to_owned())));
 }
 
 #[test]

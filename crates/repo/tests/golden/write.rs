@@ -26,7 +26,7 @@ use seawall_repo::seal::{Cipher, Sealer};
 use seawall_repo::signed::{sign_as_owner, sign_as_writer};
 use seawall_repo::time::Time;
 use seawall_repo::usage::PackUsage;
-use seawall_repo::wal_object::{PART_BYTES, WalFacts, WalSealer, compress_frames};
+use seawall_repo::wal_object::{Indexed, PART_BYTES, WalFacts, WalSealer, compress_frames};
 use seawall_repo::wrapped::{ClusterKeys, WrapFor};
 
 use crate::content::{self, Content, Entry, PAGE, WalFile};
@@ -453,9 +453,9 @@ impl Writer {
             segment_size: WalSegmentSize::new(if file.life == 0 { 1 << 20 } else { 64 << 20 }).unwrap(),
             host: "golden".to_owned(),
             archived: time(5),
-            no_index_reason: "written before there were indexes".to_owned(),
         };
-        let wal = WalSealer { facts: &facts, sealer: &self.sealer, key: &self.writer };
+        let index = Indexed::Not("written before there were indexes".to_owned());
+        let wal = WalSealer { facts: &facts, index: &index, sealer: &self.sealer, key: &self.writer };
         let content = &file.content;
         let mut objects = Vec::new();
         if content.len() <= PART_BYTES {

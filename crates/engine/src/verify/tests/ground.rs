@@ -25,7 +25,7 @@ use seawall_repo::object::SealedObject;
 use seawall_repo::pack::{PackBuilder, PackId, Run};
 use seawall_repo::records::{Intent, OwnerRecord, Revocation};
 use seawall_repo::usage::PackUsage;
-use seawall_repo::wal_object::{PART_BYTES, WalFacts, WalSealer, compress_frames};
+use seawall_repo::wal_object::{Indexed, PART_BYTES, WalFacts, WalSealer, compress_frames};
 use seawall_store::faulty::FaultyStore;
 use seawall_store::{ObjectStore, World};
 
@@ -360,10 +360,15 @@ impl Ground {
             segment_size: self.bench.size,
             host: "db1".to_owned(),
             archived: crate::backup::now(&self.bench.world).unwrap(),
-            no_index_reason: "none".to_owned(),
         };
         let mut entropy = WorldEntropy::new(&self.bench.world);
-        let wal = WalSealer { facts: &facts, sealer: host.sealer().unwrap(), key: host.writer().unwrap() };
+        let index = Indexed::Not("none".to_owned());
+        let wal = WalSealer {
+            facts: &facts,
+            index: &index,
+            sealer: host.sealer().unwrap(),
+            key: host.writer().unwrap(),
+        };
         if content.len() <= PART_BYTES {
             return vec![wal.seal(content, &mut self.compressor, &mut entropy).unwrap()];
         }

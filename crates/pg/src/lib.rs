@@ -1,8 +1,8 @@
-//! PostgreSQL file formats: what a file, a page, a WAL header, a timeline and `pg_control` mean.
+//! PostgreSQL file formats: what a file, a page, a WAL record, a timeline and `pg_control` mean.
 //!
 //! Promises: pure (bytes in, values out; no I/O, no clock, no async), and every decoder takes any bytes
 //! without a panic and without an allocation whose size it read from them.
-//! Deliberately not here: WAL records, and anything that opens a file or talks to a server.
+//! Deliberately not here: anything that opens a file or talks to a server.
 //!
 //! PostgreSQL writes its files in the byte order of the host. Only little-endian files are understood; a
 //! `pg_control` of the other order is recognised and refused by name.
@@ -31,6 +31,7 @@ pub mod system_identifier;
 pub mod tablespace_map;
 pub mod timeline;
 pub mod version;
+pub mod wal;
 pub mod wal_page;
 
 pub use backup_label::{BackupFrom, BackupLabel, BackupLabelError};

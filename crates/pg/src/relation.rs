@@ -105,6 +105,17 @@ impl Fork {
         }
     }
 
+    /// The fork with this number, as WAL names it (`ForkNumber`).
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Main),
+            1 => Some(Self::Fsm),
+            2 => Some(Self::Vm),
+            3 => Some(Self::Init),
+            _ => None,
+        }
+    }
+
     fn from_word(word: &[u8]) -> Option<Self> {
         match word {
             b"fsm" => Some(Self::Fsm),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 mod table;
 
 use table::TABLE;
-pub use table::{ArchiveLibrary, BackupApi, ControlLayout, VersionFacts};
+pub use table::{ArchiveLibrary, BackupApi, ControlLayout, ImageBits, VersionFacts, WalFacts};
 
 /// A supported major version of PostgreSQL.
 #[derive(Clone, Copy)]

@@ -1,7 +1,10 @@
 //! The table itself, and what its columns mean.
 //!
 //! Sources: `src/include/catalog/pg_control.h`, `catversion.h`, `access/xlog_internal.h` and
-//! `src/backend/utils/cache/relmapper.c` of each release branch.
+//! `src/backend/utils/cache/relmapper.c` of each release branch; for WAL `access/xlogrecord.h`, `xact.h`, `xlog_internal.h`,
+//! `rmgr.h` and `commands/dbcommands_xlog.h`.
+
+use crate::wal::ImageCompression;
 
 /// Everything that is particular to one major version.
 #[derive(Debug)]
@@ -31,6 +34,38 @@ pub struct VersionFacts {
     /// Every setting that steers recovery or a standby. What a backed-up configuration says about them
     /// belongs to the old server's life, so a restore has to decide on each.
     pub recovery_settings: &'static [&'static str],
+    /// What WAL records look like.
+    pub wal: WalFacts,
+}
+
+/// What differs in WAL records. All else is the same in all rows.
+#[derive(Debug)]
+pub struct WalFacts {
+    /// The bits of a page image's header.
+    pub image_bits: ImageBits,
+    /// Whether extensions may have resource managers of their own (128 to 255).
+    pub custom_resource_managers: bool,
+    /// The length of a dropped statistics entry in commits and aborts, in bytes; `None` where there are none.
+    pub dropped_stats_bytes: Option<usize>,
+    /// `info` of the record that makes a database page by page, where there is one.
+    pub database_create_by_pages: Option<u8>,
+    /// `info` of the record that drops a database.
+    pub database_drop: u8,
+    /// Whether an online checkpoint begins with a record of its own at its redo position.
+    pub checkpoint_redo_record: bool,
+    /// Whether the record that ends recovery says `wal_level`.
+    pub end_of_recovery_wal_level: bool,
+    /// Whether an update in place carries invalidation messages.
+    pub inplace_invalidations: bool,
+}
+
+/// Bits of `bimg_info` in the header of a page image. The hole's is 1 in all versions.
+#[derive(Debug)]
+pub struct ImageBits {
+    /// Replay puts the image in place.
+    pub apply: u8,
+    /// The ways to be compressed.
+    pub compression: &'static [(u8, ImageCompression)],
 }
 
 /// Byte offsets in `pg_control` that differ between versions. All others are the same in all rows.
@@ -99,6 +134,45 @@ const CONTROL_1800: ControlLayout = ControlLayout {
     default_char_signedness: Some(256),
     nonce: 257,
     crc: 292,
+};
+
+const WAL_14: WalFacts = WalFacts {
+    image_bits: ImageBits { apply: 0x04, compression: &[(0x02, ImageCompression::Pglz)] },
+    custom_resource_managers: false,
+    dropped_stats_bytes: None,
+    database_create_by_pages: None,
+    database_drop: 0x10,
+    checkpoint_redo_record: false,
+    end_of_recovery_wal_level: false,
+    inplace_invalidations: false,
+};
+const IMAGE_BITS_15: ImageBits = ImageBits {
+    apply: 0x02,
+    compression: &[
+        (0x04, ImageCompression::Pglz),
+        (0x08, ImageCompression::Lz4),
+        (0x10, ImageCompression::Zstd),
+    ],
+};
+const WAL_15: WalFacts = WalFacts {
+    image_bits: IMAGE_BITS_15,
+    custom_resource_managers: true,
+    dropped_stats_bytes: Some(12),
+    database_create_by_pages: Some(0x10),
+    database_drop: 0x20,
+    ..WAL_14
+};
+const WAL_17: WalFacts = WalFacts {
+    image_bits: IMAGE_BITS_15,
+    checkpoint_redo_record: true,
+    end_of_recovery_wal_level: true,
+    ..WAL_15
+};
+const WAL_18: WalFacts = WalFacts {
+    image_bits: IMAGE_BITS_15,
+    dropped_stats_bytes: Some(16),
+    inplace_invalidations: true,
+    ..WAL_17
 };
 
 const RECOVERY_14: &[&str] = &[
@@ -194,6 +268,7 @@ pub(super) static TABLE: [VersionFacts; 5] = [
         archive_library: ArchiveLibrary::Absent,
         checkpoint_role: None,
         recovery_settings: RECOVERY_14,
+        wal: WAL_14,
     },
     VersionFacts {
         major: 15,
@@ -208,6 +283,7 @@ pub(super) static TABLE: [VersionFacts; 5] = [
         archive_library: ArchiveLibrary::Wins,
         checkpoint_role: Some("pg_checkpoint"),
         recovery_settings: RECOVERY_15,
+        wal: WAL_15,
     },
     VersionFacts {
         major: 16,
@@ -222,6 +298,7 @@ pub(super) static TABLE: [VersionFacts; 5] = [
         archive_library: ArchiveLibrary::Conflicts,
         checkpoint_role: Some("pg_checkpoint"),
         recovery_settings: RECOVERY_16,
+        wal: WAL_15,
     },
     VersionFacts {
         major: 17,
@@ -236,6 +313,7 @@ pub(super) static TABLE: [VersionFacts; 5] = [
         archive_library: ArchiveLibrary::Conflicts,
         checkpoint_role: Some("pg_checkpoint"),
         recovery_settings: RECOVERY_17,
+        wal: WAL_17,
     },
     VersionFacts {
         major: 18,
@@ -250,5 +328,6 @@ pub(super) static TABLE: [VersionFacts; 5] = [
         archive_library: ArchiveLibrary::Conflicts,
         checkpoint_role: Some("pg_checkpoint"),
         recovery_settings: RECOVERY_17,
+        wal: WAL_18,
     },
 ];

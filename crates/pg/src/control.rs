@@ -18,6 +18,7 @@ pub mod encode;
 mod offsets;
 mod reader;
 
+pub(crate) use decode::{CHECKPOINT_RECORD_BYTES, checkpoint_of_record, wal_level_of_number};
 pub use reader::{ControlRead, ControlReader, READ_ATTEMPTS_MAX, READ_PAUSE};
 
 /// The length of the file, in bytes; most of it is zero.

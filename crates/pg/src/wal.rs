@@ -15,8 +15,12 @@
 pub mod assembly;
 pub mod block;
 pub mod edge;
+pub mod image;
+pub mod meaning;
 pub mod page_fault;
+mod pglz;
 pub mod record;
+pub mod resource_manager;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod walk;
@@ -24,6 +28,8 @@ pub mod walk;
 pub use assembly::{Keep, MAIN_DATA_BYTES_KEPT};
 pub use block::{BlockRef, BlockRefs, ImageCompression, ImageHeader, LayoutFault, RelationId};
 pub use edge::{JoinFault, Joiner, Piece, Unfinished};
+pub use image::{ImageFault, ImageRebuilder};
+pub use meaning::{Meaning, MeaningFault, PgTime};
 pub use page_fault::PageFault;
 pub use record::{MainData, Record, RecordFault, RecordHeader};
 pub use walk::{Continuation, RecordAt, WalEnded, WalWalk, Walked};

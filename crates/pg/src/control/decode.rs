@@ -102,6 +102,17 @@ fn checkpoint(fields: Fields<'_>, version: Version) -> Result<Checkpoint, Contro
     })
 }
 
+/// The length of a checkpoint record's main data: `sizeof(CheckPoint)`.
+pub(crate) const CHECKPOINT_RECORD_BYTES: usize = 88;
+
+/// The main data of a checkpoint record: what `pg_control` repeats from its redo position on.
+pub(crate) fn checkpoint_of_record(bytes: &[u8], version: Version) -> Result<Checkpoint, ControlError> {
+    let mut file = [0; at::REDO + CHECKPOINT_RECORD_BYTES];
+    let place = file.iter_mut().skip(at::REDO);
+    place.zip(bytes).for_each(|(to, from)| *to = *from);
+    checkpoint(Fields(&file), version)
+}
+
 fn minimums(fields: Fields<'_>) -> Result<ControlMinimums, ControlError> {
     Ok(ControlMinimums {
         max_connections: fields.i32(at::MAX_CONNECTIONS)?,
@@ -140,12 +151,17 @@ fn cluster_state(value: u32) -> Result<ClusterState, ControlError> {
 }
 
 fn wal_level(value: u32) -> Result<WalLevel, ControlError> {
-    Ok(match value {
-        0 => WalLevel::Minimal,
-        1 => WalLevel::Replica,
-        2 => WalLevel::Logical,
-        _ => return Err(ControlError::Value { field: "wal_level", value }),
-    })
+    wal_level_of_number(value).ok_or(ControlError::Value { field: "wal_level", value })
+}
+
+/// `wal_level` as files and records number it.
+pub(crate) fn wal_level_of_number(value: u32) -> Option<WalLevel> {
+    match value {
+        0 => Some(WalLevel::Minimal),
+        1 => Some(WalLevel::Replica),
+        2 => Some(WalLevel::Logical),
+        _ => None,
+    }
 }
 
 /// Typed fields by offset.

@@ -8,6 +8,7 @@
 
 mod existing;
 mod identity;
+mod indexing;
 mod put;
 mod report;
 mod seal;
@@ -24,6 +25,7 @@ use seawall_repo::wal_object::WalFacts;
 
 use self::existing::{OtherCopy, label};
 use self::identity::{Ancestry, Identity, identify};
+use self::indexing::Plan;
 use self::put::{Outcome, Putting, Stop};
 pub use self::report::{HeldBy, LackedBy, PushReport, Stored};
 use self::seal::Sealing;
@@ -36,8 +38,6 @@ use crate::repository::Repository;
 
 /// Where fewer copies than regions are enough, a region may be so much slower than the first.
 const LAG_MAX: Duration = Duration::from_secs(10);
-/// Every file is stored without an index of its records until there is a reader of records.
-const NO_INDEX: &str = "this release does not index WAL";
 
 /// Stores the file that `path` names (`%p`: from the data directory where it is relative).
 ///
@@ -50,13 +50,14 @@ pub async fn push(repository: &Repository, data_directory: &Path, path: &Path) -
     let source = look(repository, data_directory, path).await?;
     let place = Place { cluster: repository.cluster().clone(), system: source.control.system_identifier };
     adopted(repository, &place).await?;
-    let identity = check(repository, &place, &source).await?;
+    let (identity, history) = check(repository, &place, &source).await?;
     let mut findings = repository.take_findings();
     findings.extend(unparsed(&source, &identity));
-    let facts = facts(repository, place, &source, identity)?;
+    let plan = Plan::new(source.file, identity, history);
+    let facts = facts(repository, place, &source)?;
     let name = facts.name();
-    let putting =
-        Putting::new(repository, Sealing { repository: repository.clone(), facts }, Arc::clone(&source));
+    let sealing = Sealing { repository: repository.clone(), facts };
+    let putting = Putting::new(repository, sealing, Arc::clone(&source), plan);
     let outcome = match putting.run().await {
         Ok(outcome) if outcome.verdict.met => outcome,
         Ok(outcome) => return Err(too_few(&source, &outcome)),
@@ -73,6 +74,7 @@ pub async fn push(repository: &Repository, data_directory: &Path, path: &Path) -
             .hint("nothing was overwritten and PostgreSQL keeps its file; compare with the other regions, and move this copy out of the region by hand"));
         }
     };
+    findings.extend(outcome.not_indexed.as_ref().map(|why| not_indexed(&source, why)));
     findings.extend(outcome.failed.iter().map(|(region, why)| {
         Finding {
             id: "archive.region-behind",
@@ -94,24 +96,30 @@ async fn look(repository: &Repository, data_directory: &Path, path: &Path) -> Re
     Ok(Arc::new(source))
 }
 
-/// Whether the file is what its name says.
-async fn check(repository: &Repository, place: &Place, source: &WalSource) -> Result<Identity> {
+/// Whether the file is what its name says, and where a segment's timeline came from, if that is known.
+async fn check(
+    repository: &Repository,
+    place: &Place,
+    source: &WalSource,
+) -> Result<(Identity, Option<History>)> {
     match source.file {
         WalFileName::Segment(name) | WalFileName::Partial(name) => {
             let ancestry = ancestry(repository, place, source, name.timeline()).await;
-            check_segment(source, name, &ancestry)
+            let identity = check_segment(source, name, &ancestry)?;
+            Ok((identity, ancestry.known()))
         }
         WalFileName::BackupHistory { .. } => {
             match source.file.backup_start(source.control.wal_segment_size) {
-                Ok(_) => Ok(Identity::Right),
+                Ok(_) => Ok((Identity::Right, None)),
                 Err(error) => Err(source.refused(error)),
             }
         }
         WalFileName::TimelineHistory(timeline) => {
-            Ok(match Ancestry::parse(timeline, &source.read_part(0)?) {
+            let identity = match Ancestry::parse(timeline, &source.read_part(0)?) {
                 Ancestry::Known(_) => Identity::Right,
                 Ancestry::Unknown(why) => Identity::Unparsed(why),
-            })
+            };
+            Ok((identity, None))
         }
     }
 }
@@ -153,19 +161,24 @@ fn unparsed(source: &WalSource, identity: &Identity) -> Option<Finding> {
     })
 }
 
-fn facts(repository: &Repository, place: Place, source: &WalSource, identity: Identity) -> Result<WalFacts> {
-    let no_index_reason = match identity {
-        Identity::Right => NO_INDEX.to_owned(),
-        // A header has room for a sentence, not for whatever a damaged file makes an error say.
-        Identity::Unparsed(why) => why.chars().take(300).collect(),
-    };
+fn not_indexed(source: &WalSource, why: &str) -> Finding {
+    Finding {
+        id: "archive.not-indexed",
+        what: format!("{} was stored without an index of its records: {why}", source.file),
+        hint: Some(
+            "recovery is not affected; backups that begin before it read every page. If the server's own recovery can read it (pg_waldump), please report this"
+                .to_owned(),
+        ),
+    }
+}
+
+fn facts(repository: &Repository, place: Place, source: &WalSource) -> Result<WalFacts> {
     Ok(WalFacts {
         place,
         file: source.file,
         segment_size: source.control.wal_segment_size,
         host: host_name(),
         archived: now(repository.world())?,
-        no_index_reason,
     })
 }
 

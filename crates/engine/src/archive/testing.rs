@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_pg::control::{CONTROL_FILE_PATH, encode::encode};
+use seawall_pg::wal::WalOf;
+use seawall_pg::wal::testing::{RecordSpec, WalWriter};
 use seawall_pg::{
     ControlFile, Lsn, SegmentName, SegmentNo, SystemIdentifier, Timeline, Version, WalSegmentSize,
 };
@@ -252,10 +254,14 @@ impl Bench {
     pub(crate) fn segment(&self, timeline: u32, number: u64, seed: u8) -> (String, Vec<u8>) {
         let timeline = Timeline::new(timeline).unwrap();
         let name = SegmentName::new(timeline, SegmentNo(number), self.size).unwrap();
-        let mut bytes =
-            first_page(timeline, SegmentNo(number).first_lsn(self.size).unwrap(), SYSTEM, self.size);
-        bytes.resize(usize::try_from(self.size.bytes()).unwrap(), seed);
-        (name.to_string(), bytes)
+        let of = WalOf { version: Version::from_major(17).unwrap(), system: SYSTEM, size: self.size };
+        let mut writer = WalWriter::new(of, SegmentNo(number));
+        writer.bytes.clear();
+        writer.timeline = timeline;
+        writer.page_header(0, false);
+        writer.record(&RecordSpec::of(RMGR_XLOG, XLOG_NOOP, &[seed; 10_000]));
+        writer.switch();
+        (name.to_string(), writer.bytes)
     }
 
     /// Writes a segment into `pg_wal`; its `%p`.
@@ -276,6 +282,9 @@ impl Bench {
         Named::Wal { place: self.place(), file: file.parse().unwrap() }.into()
     }
 }
+
+const RMGR_XLOG: u8 = 0;
+const XLOG_NOOP: u8 = 0x20;
 
 /// The first forty bytes of a segment of PostgreSQL 17.
 pub(crate) fn first_page(

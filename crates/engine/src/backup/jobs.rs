@@ -28,6 +28,8 @@ pub(super) struct FileWork {
     pub(super) size: u64,
     /// What the parent has of it: the chains of its leaves.
     pub(super) parent: Vec<LeafChains>,
+    /// Its length in the parent, in bytes; none if the parent has no file there.
+    pub(super) parent_bytes: Option<u64>,
 }
 
 /// One path of a batch.
@@ -151,8 +153,13 @@ impl<P: ParentFiles> Jobs<P> {
             self.batch.push(Item::Other(FileEntry { path: path.path, mode: path.mode, kind }));
             return Ok(self.full_batch());
         };
-        let parent = self.parent_of(&path.path)?;
-        let file = Arc::new(FileWork { number: self.files, path: path.path, mode: path.mode, size, parent });
+        let (parent, parent_bytes) = match self.parent_of(&path.path)? {
+            Some((leaves, bytes)) => (leaves, Some(bytes)),
+            None => (Vec::new(), None),
+        };
+        let number = self.files;
+        let file =
+            Arc::new(FileWork { number, path: path.path, mode: path.mode, size, parent, parent_bytes });
         self.files = self.files.saturating_add(1);
         if size <= SMALL_BYTES_MAX {
             self.batch_bytes = self.batch_bytes.saturating_add(size);
@@ -177,23 +184,22 @@ impl<P: ParentFiles> Jobs<P> {
         if full { self.finish().into_iter().collect() } else { Vec::new() }
     }
 
-    /// The chains of the parent's file at this path; none if it has none there.
-    fn parent_of(&mut self, path: &[u8]) -> crate::Result<Vec<LeafChains>> {
-        let Some(parent) = &mut self.parent else { return Ok(Vec::new()) };
+    /// The chains and the length of the parent's file at this path; none if it has none there.
+    fn parent_of(&mut self, path: &[u8]) -> crate::Result<Option<(Vec<LeafChains>, u64)>> {
+        let Some(parent) = &mut self.parent else { return Ok(None) };
         loop {
             if self.ahead.is_none() {
                 self.ahead = parent.next_entry()?;
             }
-            let Some(entry) = &self.ahead else { return Ok(Vec::new()) };
+            let Some(entry) = &self.ahead else { return Ok(None) };
             match entry.path.as_slice().cmp(path) {
                 Ordering::Less => self.ahead = None,
-                Ordering::Greater => return Ok(Vec::new()),
+                Ordering::Greater => return Ok(None),
                 Ordering::Equal => {
-                    let chains = match self.ahead.take().map(|entry| entry.kind) {
-                        Some(StoredKind::File { leaves, .. }) => leaves,
-                        _ => Vec::new(),
-                    };
-                    return Ok(chains);
+                    return Ok(match self.ahead.take().map(|entry| entry.kind) {
+                        Some(StoredKind::File { leaves, size }) => Some((leaves, size)),
+                        _ => None,
+                    });
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! `worker` and `packer` (pages to packs) → `upload` → `collect` (leaves, blocks) → `wal_wait` → `run` (commit) → `report`.
 
 mod adopt;
+mod changed;
 mod collect;
 mod condemned;
 mod intent;

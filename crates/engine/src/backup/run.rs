@@ -254,6 +254,8 @@ impl Job<'_> {
                 emptied: self.emptied(&rows, since_parent(parent, now_seconds), changed_before),
                 pack_age: PackAge { now_seconds, fulls: self.prepared.fulls.clone() },
                 adopted,
+                changed: None,
+                read: Arc::default(),
                 monitor: Arc::clone(self.monitor),
             },
             packs: PackContext {

@@ -1,22 +1,27 @@
 //! One worker: reads pages, keeps those the parent has, packs the others.
 //!
-//! Promises: a page is stored, or its place in an older pack is carried over because its digest is the same; broken pages
-//! are stored as they are and reported. A worker owns its packs: nothing on this road is locked.
+//! Promises: a page is stored, or its place in an older pack is carried over because its digest is the same or because WAL tells that
+//! nothing changed it (`changed`); broken pages are stored as they are and reported. A worker owns its packs: nothing on this road is locked.
 //! Memory: packs under construction of one worker stay below its budget; a run of 256 KiB beside it.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use seawall_repo::compact::Temperature;
 use seawall_repo::compress::Compressor;
 use seawall_repo::keys::{DigestKey, PageDigest};
-use seawall_repo::map::chain::{DigestPages, LeafPages, ZERO_PAGE, resolve_digests, resolve_locations};
+use seawall_repo::map::chain::{
+    ChainError, DigestPages, LeafPages, ZERO_PAGE, resolve_digests, resolve_locations,
+};
 use seawall_repo::map::diff::{Update, digest_update, location_update};
-use seawall_repo::map::file_block::{FileEntry, LeafChains};
+use seawall_repo::map::file_block::{Chain, FileEntry, LeafChains};
 use seawall_repo::map::place::{LEAF_PAGES, PAGE_BYTES};
 use seawall_repo::pack::{PackId, Run, StoredRun};
 
 use super::adopt::Adopted;
+use super::changed::{Changed, ToRead, join};
 use super::jobs::{FileWork, Item, Work};
 use super::packer::{Class, Packer};
 use crate::error::{Error, Result};
@@ -78,6 +83,10 @@ pub(super) struct Shared {
     /// Backups whose packs say when a page last changed, with their age in seconds.
     pub(super) pack_age: PackAge,
     pub(super) adopted: Adopted,
+    /// What changed since the parent, where WAL tells.
+    pub(super) changed: Option<Changed>,
+    /// Bytes read of the files.
+    pub(super) read: Arc<AtomicU64>,
     pub(super) monitor: Arc<dyn Monitor>,
 }
 
@@ -127,7 +136,40 @@ struct Pending {
 struct Older {
     chains: LeafChains,
     locations: LeafPages,
-    digests: DigestPages,
+    /// None where no page is read and none is new: all stay as they are.
+    digests: Option<DigestPages>,
+}
+
+impl Older {
+    fn has(&self, page: usize, digest: &PageDigest) -> bool {
+        self.digests.as_ref().is_some_and(|digests| digests.digest(page) == *digest)
+    }
+}
+
+impl Pending {
+    fn new(file: &Arc<FileWork>, leaf: u32, older: Option<Older>) -> Self {
+        Self {
+            file: Arc::clone(file),
+            leaf,
+            bytes: 0,
+            locations: older.as_ref().map_or_else(LeafPages::default, |older| older.locations.clone()),
+            older,
+            digests: Vec::new(),
+            changed: 0,
+            rewritten: 0,
+            broken: Vec::new(),
+        }
+    }
+
+    /// Takes pages of the file over from the parent, unread: they come next behind those there are. `first` is the leaf's first page.
+    fn keep(&mut self, pages: Range<u64>, first: u64, monitor: &dyn Monitor) {
+        let bytes = pages.end.saturating_sub(pages.start) * PAGE_BYTES as u64;
+        self.bytes += bytes;
+        if let Some(digests) = self.older.as_ref().and_then(|older| older.digests.as_ref()) {
+            self.digests.extend(pages.map(|page| digests.digest((page - first) as usize)));
+        }
+        monitor.advance(bytes);
+    }
 }
 
 /// Where a page goes.
@@ -195,63 +237,106 @@ impl<'a> Worker<'a> {
         let finding = if leaves.start == 0 { source.finding() } else { None };
         done.push(Done::File { file: Arc::clone(file), leaves: Vec::new(), finding });
         for leaf in leaves {
-            let older = self.older(file, leaf)?;
-            let leaf = self.leaf(file, &mut source, leaf, older)?;
+            let leaf = self.leaf(file, &mut source, leaf)?;
             pending.push(leaf);
         }
         Ok(())
     }
 
-    fn older(&self, file: &FileWork, leaf: u32) -> Result<Option<Older>> {
-        let Some(chains) = file.parent.get(leaf as usize) else { return Ok(None) };
-        let maps = &self.shared.maps;
-        let nodes = self.shared.runtime.block_on(async {
-            Ok::<_, Error>((maps.chain(&chains.locations).await?, maps.chain(&chains.digests).await?))
-        })?;
-        let damaged = |error| {
-            let path = crate::text::shown_bytes(&file.path);
-            Error::data("repository.map-damaged", format!("the parent's map of {path} cannot be resolved"))
-                .because(error)
+    /// What is known of a leaf before a page is read: what the parent has, and which of its pages (counted in the file) are to be
+    /// read. Digests are not fetched where none is.
+    fn older(&self, file: &FileWork, pages: &Range<u64>) -> Result<(Option<Older>, Vec<Range<u64>>)> {
+        let leaf = (pages.start / LEAF_PAGES as u64) as usize;
+        let Some(chains) = file.parent.get(leaf) else { return Ok((None, vec![pages.clone()])) };
+        let locations =
+            resolve_locations(&self.chain(&chains.locations)?).map_err(|error| damaged(file, error))?;
+        let to_read = match &self.shared.changed {
+            Some(changed) => changed.to_read(&file.path, file.parent_bytes, file.size),
+            None => ToRead::Everything,
         };
-        let locations = resolve_locations(&nodes.0).map_err(damaged)?;
-        let digests = resolve_digests(&nodes.1).map_err(damaged)?;
-        Ok(Some(Older { chains: chains.clone(), locations, digests }))
+        let ranges = match to_read {
+            ToRead::Everything => vec![pages.clone()],
+            ToRead::Pages(known) => self.with_emptied(known.within(pages.clone()), pages, &locations),
+        };
+        let digests = if ranges.is_empty() && file.parent_bytes == Some(file.size) {
+            None
+        } else {
+            Some(resolve_digests(&self.chain(&chains.digests)?).map_err(|error| damaged(file, error))?)
+        };
+        Ok((Some(Older { chains: chains.clone(), locations, digests }), ranges))
     }
 
-    fn leaf(
-        &mut self,
-        file: &Arc<FileWork>,
-        source: &mut SourceFile<'_>,
-        leaf: u32,
-        older: Option<Older>,
-    ) -> Result<Pending> {
-        let locations = older.as_ref().map_or_else(LeafPages::default, |older| older.locations.clone());
-        let mut pending = Pending {
-            file: Arc::clone(file),
-            leaf,
-            bytes: 0,
-            older,
-            locations,
-            digests: Vec::new(),
-            changed: 0,
-            rewritten: 0,
-            broken: Vec::new(),
+    fn chain(&self, chain: &Chain) -> Result<Vec<Vec<u8>>> {
+        self.shared.runtime.block_on(self.shared.maps.chain(chain))
+    }
+
+    /// Adds the pages that lie in packs to be emptied.
+    fn with_emptied(
+        &self,
+        ranges: Vec<Range<u64>>,
+        pages: &Range<u64>,
+        locations: &LeafPages,
+    ) -> Vec<Range<u64>> {
+        let emptied = &self.shared.emptied;
+        if !locations.frames().iter().any(|frame| emptied.contains(&frame.pack)) {
+            return ranges;
+        }
+        let is_emptied = |page: u64| {
+            let place = locations.place((page % LEAF_PAGES as u64) as usize);
+            place.is_some_and(|(place, _)| emptied.contains(&place.pack))
         };
-        let first = u64::from(leaf) * LEAF_PAGES as u64;
-        let end = ((first + LEAF_PAGES as u64) * PAGE_BYTES as u64).min(source.size_bytes());
-        let mut offset = first * PAGE_BYTES as u64;
-        while offset < end {
-            let mut buffer = std::mem::take(&mut self.buffer);
-            let read = self.run(source, &mut pending, offset, &mut buffer);
-            self.buffer = buffer;
-            let kept = read?;
-            offset += RUN_PAGES_MAX as u64 * PAGE_BYTES as u64;
-            if kept < RUN_PAGES_MAX * PAGE_BYTES {
-                break;
+        let mut all = Vec::new();
+        let mut ranges = ranges.into_iter().peekable();
+        for page in pages.clone() {
+            while ranges.next_if(|range| range.end <= page).is_some() {}
+            if is_emptied(page) || ranges.peek().is_some_and(|range| range.contains(&page)) {
+                join(&mut all, page..page + 1);
             }
         }
-        pending.locations.truncate(pending.digests.len());
+        all
+    }
+
+    fn leaf(&mut self, file: &Arc<FileWork>, source: &mut SourceFile<'_>, leaf: u32) -> Result<Pending> {
+        let first = u64::from(leaf) * LEAF_PAGES as u64;
+        let size = source.size_bytes();
+        let end = (first + LEAF_PAGES as u64).min(size.div_ceil(PAGE_BYTES as u64)).max(first);
+        let (older, to_read) = self.older(file, &(first..end))?;
+        let mut pending = Pending::new(file, leaf, older);
+        let mut page = first;
+        for range in to_read {
+            pending.keep(page..range.start, first, self.shared.monitor.as_ref());
+            page = range.end;
+            if !self.pages(source, &mut pending, range)? {
+                // The file ended while it was read; what it was to have behind that does not exist.
+                pending.locations.truncate(pending.digests.len());
+                return Ok(pending);
+            }
+        }
+        pending.keep(page..end, first, self.shared.monitor.as_ref());
+        pending.locations.truncate((end - first) as usize);
         Ok(pending)
+    }
+
+    /// Reads pages of the file; false where it ended before them.
+    fn pages(
+        &mut self,
+        source: &mut SourceFile<'_>,
+        pending: &mut Pending,
+        pages: Range<u64>,
+    ) -> Result<bool> {
+        let mut page = pages.start;
+        while page < pages.end {
+            let count = (pages.end - page).min(RUN_PAGES_MAX as u64);
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let room = buffer.get_mut(..count as usize * PAGE_BYTES).unwrap_or_default();
+            let read = self.run(source, pending, page * PAGE_BYTES as u64, room);
+            self.buffer = buffer;
+            page += count;
+            if read? < count as usize * PAGE_BYTES {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads up to 32 pages and does with each what its digest says. The bytes that there are.
@@ -264,6 +349,7 @@ impl<'a> Worker<'a> {
     ) -> Result<usize> {
         let read = source.read_run(offset, buffer)?;
         self.shared.monitor.advance(read.bytes as u64);
+        self.shared.read.fetch_add(read.bytes as u64, Ordering::Relaxed);
         let path = &pending.file.path;
         pending.broken.extend(read.broken.iter().map(|page| Broken { path: path.clone(), page: *page }));
         // What a relation lost, WAL takes away again; of any other file only what there is belongs into the backup.
@@ -296,7 +382,7 @@ impl<'a> Worker<'a> {
             pending.locations.set_zeros(page, 1);
             return Fate::Stays;
         }
-        let same = pending.older.as_ref().is_some_and(|older| older.digests.digest(page) == *digest);
+        let same = pending.older.as_ref().is_some_and(|older| older.has(page, digest));
         match earlier {
             Some(pack) if same && !self.shared.emptied.contains(&pack) => return Fate::Stays,
             Some(_) if same => {
@@ -344,6 +430,12 @@ impl<'a> Worker<'a> {
     }
 }
 
+fn damaged(file: &FileWork, error: ChainError) -> Error {
+    let path = crate::text::shown_bytes(&file.path);
+    Error::data("repository.map-damaged", format!("the parent's map of {path} cannot be resolved"))
+        .because(error)
+}
+
 fn leaves_of(size: u64) -> u32 {
     u32::try_from(seawall_repo::map::file_block::leaf_count(size)).unwrap_or(u32::MAX)
 }
@@ -368,14 +460,18 @@ fn settle(pending: &mut [Pending], stored: &[StoredRun]) -> Result<()> {
 }
 
 fn finish_leaf(pending: Pending) -> LeafDone {
-    let digests = DigestPages::new(pending.digests);
     let older = pending.older;
     let locations = location_update(
         older.as_ref().map(|older| (&older.chains.locations, &older.locations)),
         &pending.locations,
     );
-    let digests =
-        digest_update(older.as_ref().map(|older| (&older.chains.digests, &older.digests)), &digests);
+    let digests = match &older {
+        Some(Older { digests: None, .. }) => Update::Keep,
+        _ => digest_update(
+            older.as_ref().and_then(|older| Some((&older.chains.digests, older.digests.as_ref()?))),
+            &DigestPages::new(pending.digests),
+        ),
+    };
     LeafDone {
         leaf: pending.leaf,
         bytes: pending.bytes,

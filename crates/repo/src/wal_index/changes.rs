@@ -9,19 +9,15 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 use seawall_pg::Fork;
+use seawall_pg::wal::RelationId;
 
 use crate::bytes::{DecodeError, Reader, Writer};
 
-/// A fork of a relation, as WAL names it. Numbers, not names; the database is 0 for shared relations, and `number` is 0 where a
-/// whole database in one tablespace is meant.
+/// A fork of a relation, as WAL names it. The relation's number is 0 where a whole database in one tablespace is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangedFork {
-    /// The tablespace's OID.
-    pub tablespace: u32,
-    /// The database's OID.
-    pub database: u32,
-    /// The relation's file number.
-    pub number: u32,
+    /// The relation.
+    pub relation: RelationId,
     /// Which fork.
     pub fork: Fork,
 }
@@ -109,7 +105,7 @@ impl Changes {
     pub fn encode(&self, writer: &mut Writer) {
         writer.count(self.forks.len());
         for (fork, changes) in &self.forks {
-            for number in [fork.tablespace, fork.database, fork.number] {
+            for number in [fork.relation.tablespace, fork.relation.database, fork.relation.number] {
                 writer.varint(u64::from(number));
             }
             writer.u8(fork_number(fork.fork) | if changes.limit.is_some() { WITH_LIMIT } else { 0 });
@@ -166,7 +162,8 @@ fn decode_fork(reader: &mut Reader<'_>) -> Result<(ChangedFork, bool), DecodeErr
         3 => Fork::Init,
         _ => return Err(reader.invalid("unknown fork")),
     };
-    Ok((ChangedFork { tablespace, database, number, fork }, byte & WITH_LIMIT != 0))
+    let relation = RelationId { tablespace, database, number };
+    Ok((ChangedFork { relation, fork }, byte & WITH_LIMIT != 0))
 }
 
 /// Runs of pages: how many, then for each the gap since the end of the one before (at least 1 but for the first) and its length
@@ -222,9 +219,7 @@ mod tests {
     fn any_fork() -> impl Strategy<Value = ChangedFork> {
         let fork = prop::sample::select(vec![Fork::Main, Fork::Fsm, Fork::Vm, Fork::Init]);
         (0..2u32, 0..3u32, 0..3u32, fork).prop_map(|(tablespace, database, number, fork)| ChangedFork {
-            tablespace,
-            database,
-            number,
+            relation: RelationId { tablespace, database, number },
             fork,
         })
     }
@@ -286,7 +281,10 @@ mod tests {
 
     #[test]
     fn the_bytes_are_the_documented_ones() {
-        let fork = ChangedFork { tablespace: 1663, database: 5, number: 16384, fork: Fork::Vm };
+        let fork = ChangedFork {
+            relation: RelationId { tablespace: 1663, database: 5, number: 16384 },
+            fork: Fork::Vm,
+        };
         let mut changes = Changes::default();
         changes.fork_mut(fork).cut(301);
         changes.fork_mut(fork).change_all([0, 1, 2, 7, 300, 301]);

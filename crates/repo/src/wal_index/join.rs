@@ -34,6 +34,10 @@ impl SegmentIndex {
         {
             self.untold.push(of);
         }
+        // Given up in the end: there is nothing to tell of it.
+        if let Begins::Overwritten { of } = later.begins {
+            self.untold.retain(|start| *start != of);
+        }
         self.untold.extend_from_slice(&later.untold);
         self.first = self.first.or(later.first);
         self.last = later.last.or(self.last);
@@ -78,7 +82,9 @@ impl SegmentIndex {
 }
 
 impl CommitSpan {
-    fn then(self, later: &Self) -> Self {
+    /// Joins those right behind.
+    #[must_use]
+    pub fn then(self, later: &Self) -> Self {
         Self {
             count: self.count.saturating_add(later.count),
             first: self.first,

@@ -38,7 +38,8 @@ pub enum Begins {
     },
     /// The rest of a record of which the pushing host knew no more: what it says is not in the index.
     UnknownRest,
-    /// A record that takes the place of one whose rest was never written (after a crash of the server).
+    /// The place of a record from before whose rest was never written (after a crash of the server): given up at once or on a
+    /// later page.
     Overwritten {
         /// Where the abandoned record begins.
         of: Lsn,

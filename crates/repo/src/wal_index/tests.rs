@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use seawall_pg::Fork;
+use seawall_pg::wal::RelationId;
 
 use super::*;
 
@@ -18,7 +19,8 @@ struct Record {
     cut: Option<u32>,
 }
 
-const FORK: ChangedFork = ChangedFork { tablespace: 1663, database: 5, number: 16384, fork: Fork::Main };
+const FORK: ChangedFork =
+    ChangedFork { relation: RelationId { tablespace: 1663, database: 5, number: 16384 }, fork: Fork::Main };
 
 /// Records one after the other from 1 on; some longer than segments.
 fn records(sizes: &[(u64, u32, u8)]) -> Vec<Record> {

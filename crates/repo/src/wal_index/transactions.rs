@@ -4,20 +4,10 @@
 //! and not in front, because backups have no use for it and read the front alone. Deliberately knows no names.
 
 use seawall_pg::Lsn;
+use seawall_pg::wal::RelationId;
 
 use crate::bytes::{DecodeError, Reader, Writer};
 use crate::time::Time;
-
-/// A relation's file, as WAL names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelationNumber {
-    /// The tablespace's OID.
-    pub tablespace: u32,
-    /// The database's OID, 0 for shared relations.
-    pub database: u32,
-    /// The relation's file number.
-    pub number: u32,
-}
 
 /// A relation by its identity in a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +45,7 @@ pub struct EndedTransaction {
     /// Its subtransactions, rising.
     pub subtransactions: Vec<u32>,
     /// Files that went with it, in order.
-    pub dropped_files: Vec<RelationNumber>,
+    pub dropped_files: Vec<RelationId>,
     /// Relations that were dropped by it (from PostgreSQL 15 on), in order.
     pub dropped: Vec<RelationOid>,
     /// Relations whose definition changed, in order.
@@ -68,7 +58,7 @@ pub struct Activity {
     /// Who.
     pub xid: u32,
     /// To what.
-    pub relation: RelationNumber,
+    pub relation: RelationId,
     /// Rows put in.
     pub inserted: u64,
     /// Rows changed.
@@ -100,7 +90,7 @@ impl Activity {
         self.inserted.saturating_add(self.updated).saturating_add(self.deleted)
     }
 
-    fn key(&self) -> (u32, RelationNumber) {
+    fn key(&self) -> (u32, RelationId) {
         (self.xid, self.relation)
     }
 }
@@ -108,20 +98,9 @@ impl Activity {
 impl Transactions {
     /// As bytes: FORMAT §9.2.
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::with_capacity(64 + 12 * (self.ended.len() + self.activity.len()));
-        writer.count(self.ended.len());
-        let (mut start, mut xid, mut time) = (0, 0, 0);
-        for ended in &self.ended {
-            encode_ended(ended, &mut writer, &mut start, &mut xid, &mut time);
-        }
-        writer.count(self.activity.len());
-        let mut xid = 0;
-        for activity in &self.activity {
-            encode_activity(activity, &mut writer, &mut xid);
-        }
-        writer.varint(self.left_out);
-        writer.varint(self.left_out_rows_most);
-        writer.into_bytes()
+        let mut builder = TransactionsBuilder::default();
+        self.ended.iter().for_each(|ended| builder.push(ended));
+        builder.finish(&self.activity, self.left_out, self.left_out_rows_most)
     }
 
     /// Reads bytes back.
@@ -149,6 +128,39 @@ impl Transactions {
         let (left_out, left_out_rows_most) = (reader.varint()?, reader.varint()?);
         reader.finish()?;
         Ok(Self { ended, activity, left_out, left_out_rows_most })
+    }
+}
+
+/// Writes transactions one by one: a long segment has millions.
+#[derive(Debug, Default)]
+pub struct TransactionsBuilder {
+    rows: Writer,
+    count: u64,
+    start: u64,
+    xid: u32,
+    time: i64,
+}
+
+impl TransactionsBuilder {
+    /// Adds the next one, by position.
+    pub fn push(&mut self, ended: &EndedTransaction) {
+        encode_ended(ended, &mut self.rows, &mut self.start, &mut self.xid, &mut self.time);
+        self.count += 1;
+    }
+
+    /// All of it, with what was done: by transaction, then relation.
+    pub fn finish(self, activity: &[Activity], left_out: u64, left_out_rows_most: u64) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(self.rows.len() + 32 + 12 * activity.len());
+        writer.varint(self.count);
+        writer.raw(self.rows.as_slice());
+        writer.count(activity.len());
+        let mut xid = 0;
+        for activity in activity {
+            encode_activity(activity, &mut writer, &mut xid);
+        }
+        writer.varint(left_out);
+        writer.varint(left_out_rows_most);
+        writer.into_bytes()
     }
 }
 
@@ -278,14 +290,14 @@ fn listed<T>(
     (0..count).map(|_| entry(reader)).collect()
 }
 
-fn encode_number(file: &RelationNumber, writer: &mut Writer) {
+fn encode_number(file: &RelationId, writer: &mut Writer) {
     for number in [file.tablespace, file.database, file.number] {
         writer.varint(u64::from(number));
     }
 }
 
-fn decode_number(reader: &mut Reader<'_>) -> Result<RelationNumber, DecodeError> {
-    Ok(RelationNumber {
+fn decode_number(reader: &mut Reader<'_>) -> Result<RelationId, DecodeError> {
+    Ok(RelationId {
         tablespace: reader.varint_u32("tablespace")?,
         database: reader.varint_u32("database")?,
         number: reader.varint_u32("file number")?,

@@ -20,6 +20,14 @@ pub(super) enum Ancestry {
 }
 
 impl Ancestry {
+    /// The history, if it is known.
+    pub(super) fn known(self) -> Option<History> {
+        match self {
+            Self::Known(history) => Some(history),
+            Self::Unknown(_) => None,
+        }
+    }
+
     /// From the content of a history file.
     pub(super) fn parse(timeline: Timeline, content: &[u8]) -> Self {
         match HistoryFile::parse(timeline, content) {

@@ -14,6 +14,7 @@ use seawall_store::{
 };
 
 use super::existing::{Digested, Found, OtherCopy, compare};
+use super::indexing::Plan;
 use super::report::Stored;
 use super::seal::Sealing;
 use super::source::WalSource;
@@ -30,6 +31,8 @@ pub(super) struct Outcome {
     pub(super) failed: Vec<(RegionName, String)>,
     /// Bytes of the objects as sealed.
     pub(super) sealed_bytes: u64,
+    /// Why a segment was stored without an index of its records.
+    pub(super) not_indexed: Option<String>,
 }
 
 /// Why a push ends at once.
@@ -56,6 +59,8 @@ pub(super) struct Putting<'a> {
     source: Arc<WalSource>,
     set: RegionSet,
     sealed_bytes: u64,
+    plan: Arc<Plan>,
+    not_indexed: Option<String>,
 }
 
 /// A step of a push.
@@ -65,14 +70,19 @@ type Step<T> = Result<T, Stop>;
 type Answers = PerRegion<Result<(Digest, Stored), StoreError>>;
 
 impl<'a> Putting<'a> {
-    pub(super) fn new(repository: &'a Repository, sealing: Sealing, source: Arc<WalSource>) -> Self {
+    pub(super) fn new(
+        repository: &'a Repository,
+        sealing: Sealing,
+        source: Arc<WalSource>,
+        plan: Plan,
+    ) -> Self {
         let set = repository.regions().set();
         // Where some copies are enough, a region that hangs must not hold the server's archiver up.
         let set = match repository.acknowledge() {
             Acknowledge::All => set,
             Acknowledge::AtLeast(_) => set.with_lag_max(super::LAG_MAX),
         };
-        Self { repository, sealing, source, set, sealed_bytes: 0 }
+        Self { repository, sealing, source, set, sealed_bytes: 0, plan: Arc::new(plan), not_indexed: None }
     }
 
     /// Puts all of it.
@@ -104,11 +114,25 @@ impl<'a> Putting<'a> {
             Acknowledge::AtLeast(count) => Ack::AtLeast(count),
         };
         let verdict = acknowledge(rule, self.repository.regions().len(), &PerRegion::new(puts));
-        Ok(Outcome { verdict, stored, failed, sealed_bytes: self.sealed_bytes })
+        Ok(Outcome {
+            verdict,
+            stored,
+            failed,
+            sealed_bytes: self.sealed_bytes,
+            not_indexed: self.not_indexed,
+        })
     }
 
     async fn put_whole(&mut self) -> Step<Answers> {
-        let (plain, object) = self.seal_part(0, None).await?;
+        let (source, sealing, plan) =
+            (Arc::clone(&self.source), self.sealing.clone(), Arc::clone(&self.plan));
+        let sealed = away(move || {
+            let plain = source.read_part(0)?;
+            let (object, alarm) = sealing.seal_whole(&plain, &plan, &source)?;
+            Ok((plain, object, alarm))
+        });
+        let (plain, object, alarm) = sealed.await?;
+        self.not_indexed = alarm;
         self.put(object, &|key: &DigestKey| Ok(key.digest(&plain))).await
     }
 
@@ -116,8 +140,17 @@ impl<'a> Putting<'a> {
     async fn put_parted(&mut self) -> Step<Answers> {
         let mut whole = self.repository.digest_key()?.hasher();
         let mut digests = Vec::new();
+        let (source, plan) = (Arc::clone(&self.source), Arc::clone(&self.plan));
+        let mut indexing = away(move || Ok(plan.begin(&source))).await?;
         for part in 0..self.source.parts() {
-            let (plain, object) = self.seal_part(part, Some(part)).await?;
+            let (source, sealing) = (Arc::clone(&self.source), self.sealing.clone());
+            let sealed = away(move || {
+                let plain = source.read_part(part)?;
+                let object = sealing.seal_part(&plain, part, &mut indexing)?;
+                Ok((plain, object, indexing))
+            });
+            let (plain, object, taken) = sealed.await?;
+            indexing = taken;
             whole.update(&plain);
             let answers = self.put(object, &|key: &DigestKey| Ok(key.digest(&plain))).await?;
             match self.let_go(part, &answers) {
@@ -125,7 +158,9 @@ impl<'a> Putting<'a> {
                 None => return Ok(answers),
             }
         }
-        let object = self.sealing.seal_parted(&digests, whole.finish(), self.source.bytes)?;
+        let told = indexing.finish();
+        let object = self.sealing.seal_parted(&digests, whole.finish(), self.source.bytes, &told.index)?;
+        self.not_indexed = told.alarm;
         let source = Arc::clone(&self.source);
         self.put(object, &move |key: &DigestKey| source.digest(key)).await
     }
@@ -143,18 +178,6 @@ impl<'a> Putting<'a> {
             self.set.detach(region, DetachReason::Failed(reason));
         }
         named
-    }
-
-    async fn seal_part(&self, read: u32, part: Option<u32>) -> Step<(Vec<u8>, SealedObject)> {
-        let (source, sealing) = (Arc::clone(&self.source), self.sealing.clone());
-        let work = move || {
-            let plain = source.read_part(read)?;
-            let object = sealing.seal(&plain, part)?;
-            Ok::<_, Error>((plain, object))
-        };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| Error::bug("archive.seal", "the sealing thread ended").because(error))?
-            .map_err(Stop::Failed)
     }
 
     async fn put(&mut self, object: SealedObject, plain: &Digested<'_>) -> Step<Answers> {
@@ -195,4 +218,11 @@ impl<'a> Putting<'a> {
             }
         }
     }
+}
+
+/// Reading and sealing, away from the runtime's threads.
+async fn away<T: Send + 'static>(work: impl FnOnce() -> crate::error::Result<T> + Send + 'static) -> Step<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::bug("archive.seal", "the sealing thread ended").because(error))?
+        .map_err(Stop::Failed)
 }

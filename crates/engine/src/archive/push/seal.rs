@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use seawall_repo::compress::{CompressedFrame, Compression, Compressor};
 use seawall_repo::keys::Digest;
 use seawall_repo::object::SealedObject;
-use seawall_repo::wal_object::{WalBuildError, WalFacts, WalSealer, frames_of};
+use seawall_repo::wal_object::{Indexed, WalBuildError, WalFacts, WalSealer, frames_of};
 
+use super::indexing::{Indexing, Plan, Told};
+use super::source::WalSource;
 use crate::error::{Error, Result};
 use crate::repository::{Repository, WorldEntropy};
 
@@ -18,28 +20,68 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    /// A whole file, or (`part`) a part of one.
-    pub(super) fn seal(&self, plain: &[u8], part: Option<u32>) -> Result<SealedObject> {
-        let frames = compress_on_all_cores(plain, compression(self.repository.compression_level()))?;
-        let mut entropy = WorldEntropy::new(self.repository.world());
-        let sealer = self.sealer()?;
-        let sealed = match part {
-            None => sealer.seal_compressed(plain, &frames, &mut entropy),
-            Some(number) => sealer.seal_part(number, plain, &frames, &mut entropy),
+    /// A whole file, its records indexed beside the compressing. Why it has no index, where it should have one.
+    pub(super) fn seal_whole(
+        &self,
+        plain: &[u8],
+        plan: &Plan,
+        source: &WalSource,
+    ) -> Result<(SealedObject, Option<String>)> {
+        let index = || {
+            let mut indexing = plan.begin(source);
+            indexing.take(plain);
+            indexing.finish()
         };
+        let (frames, told) = self.compress_beside(plain, index)?;
+        let told = told.unwrap_or_else(Told::panicked);
+        let mut entropy = WorldEntropy::new(self.repository.world());
+        let sealed = self.sealer(&told.index)?.seal_compressed(plain, &frames, &mut entropy);
+        Ok((sealed.map_err(|error| self.unsealed(error))?, told.alarm))
+    }
+
+    /// A part of a file.
+    pub(super) fn seal_part(&self, plain: &[u8], part: u32, indexing: &mut Indexing) -> Result<SealedObject> {
+        let (frames, taken) = self.compress_beside(plain, || indexing.take(plain))?;
+        if taken.is_none() {
+            *indexing = Indexing::Not(Told::panicked());
+        }
+        let mut entropy = WorldEntropy::new(self.repository.world());
+        let not = Indexed::Not("it stands with the whole".to_owned());
+        let sealed = self.sealer(&not)?.seal_part(part, plain, &frames, &mut entropy);
         sealed.map_err(|error| self.unsealed(error))
     }
 
     /// The object that tells of the parts.
-    pub(super) fn seal_parted(&self, parts: &[Digest], whole: Digest, size: u64) -> Result<SealedObject> {
+    pub(super) fn seal_parted(
+        &self,
+        parts: &[Digest],
+        whole: Digest,
+        size: u64,
+        index: &Indexed,
+    ) -> Result<SealedObject> {
         let mut entropy = WorldEntropy::new(self.repository.world());
-        let sealed = self.sealer()?.seal_parted(parts, whole, size, &mut entropy);
+        let sealed = self.sealer(index)?.seal_parted(parts, whole, size, &mut entropy);
         sealed.map_err(|error| self.unsealed(error))
     }
 
-    fn sealer(&self) -> Result<WalSealer<'_>> {
+    /// Compresses, and does something else meanwhile: none where that panicked, which must not keep a segment from being stored.
+    fn compress_beside<'p, T: Send>(
+        &self,
+        plain: &'p [u8],
+        beside: impl FnOnce() -> T + Send,
+    ) -> Result<(Vec<CompressedFrame<'p>>, Option<T>)> {
+        let compression = compression(self.repository.compression_level());
+        std::thread::scope(|scope| {
+            let beside = scope.spawn(beside);
+            let frames = compress_on_all_cores(plain, compression)?;
+            Ok((frames, beside.join().ok()))
+        })
+    }
+
+    fn sealer<'a>(&'a self, index: &'a Indexed) -> Result<WalSealer<'a>> {
         Ok(WalSealer {
             facts: &self.facts,
+            index,
             sealer: self.repository.sealer()?,
             key: self.repository.writer()?,
         })

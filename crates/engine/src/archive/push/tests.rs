@@ -195,10 +195,7 @@ async fn only_what_is_certainly_wrong_is_refused() {
 async fn a_timeline_is_checked_by_its_history_and_an_ancestors_page_is_legal() {
     let bench = Bench::new().await;
     let (name, _) = bench.segment(2, 5, 1);
-    let address = seawall_pg::SegmentNo(5).first_lsn(bench.size).unwrap();
-    let mut ancestors = first_page(Timeline::FIRST, address, SYSTEM, bench.size);
-    ancestors.resize(usize::try_from(bench.size.bytes()).unwrap(), 1);
-    let path = bench.wal(&name, &ancestors);
+    let path = bench.wal(&name, &bench.segment(1, 5, 1).1);
     // Nobody knows the timeline's history: it is kept, and said.
     assert_eq!(push_as(&bench, "db1", &path).await.unwrap().findings[0].id, "archive.not-identified");
     let (name, _) = bench.segment(2, 6, 1);

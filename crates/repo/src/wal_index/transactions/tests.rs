@@ -2,9 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn any_number() -> impl Strategy<Value = RelationNumber> {
+fn any_number() -> impl Strategy<Value = RelationId> {
     (0..3u32, 0..3u32, prop_oneof![0..5u32, any::<u32>()])
-        .prop_map(|(tablespace, database, number)| RelationNumber { tablespace, database, number })
+        .prop_map(|(tablespace, database, number)| RelationId { tablespace, database, number })
 }
 
 fn any_oid() -> impl Strategy<Value = RelationOid> {
@@ -75,11 +75,11 @@ fn the_bytes_are_the_documented_ones() {
         prepared: false,
         database: Some(5),
         subtransactions: vec![701, 703],
-        dropped_files: vec![RelationNumber { tablespace: 1663, database: 5, number: 9 }],
+        dropped_files: vec![RelationId { tablespace: 1663, database: 5, number: 9 }],
         dropped: vec![],
         redefined: vec![],
     };
-    let relation = RelationNumber { tablespace: 1663, database: 5, number: 7 };
+    let relation = RelationId { tablespace: 1663, database: 5, number: 7 };
     let activity =
         Activity { xid: 700, relation, inserted: 1, updated: 2, deleted: 300, made: false, cut_to: Some(4) };
     let all =

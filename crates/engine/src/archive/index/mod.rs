@@ -1,0 +1,21 @@
+//! The index of a segment: made while the segment passes, from its records and the one that began before it.
+//!
+//! ```text
+//! segment ── carry (what is open at its start) ── walk ──▶ records ── gather ──▶ index in front, transactions behind
+//! ```
+//!
+//! Promises: what the index tells is told by records whose CRC and links are right; whatever cannot be read makes no index, with the
+//! reason, and is never a reason not to store the segment. Memory does not grow with the segment.
+
+mod activity;
+mod carry;
+mod gather;
+mod opening;
+mod pages;
+mod segment;
+
+pub(crate) use carry::find_carry;
+pub(crate) use segment::Indexer;
+
+#[cfg(test)]
+mod tests;

@@ -37,10 +37,12 @@ fn work(major: u16, commits: u64) -> Result<Past> {
     workload.wait_for_commits(commits / 5)?;
     let second = site.backup(&[])?;
     assert_eq!(text(&second, "parent")?, text(&first, "backup")?, "a backup builds on the one before");
+    assert_eq!(text(&second, "way")?, "wal", "{second}");
     workload.wait_for_commits(commits / 5)?;
     site.server.execute("SELECT pg_create_restore_point('before the third')")?;
     let third = site.backup(&[])?;
     assert_eq!(text(&third, "parent")?, text(&second, "backup")?, "a backup builds on the one before");
+    assert_eq!(text(&third, "way")?, "wal", "{third}");
     workload.wait_for_commits(commits / 5)?;
     let ledger = workload.finish(&site.server)?;
     site.archive_all()?;

@@ -30,9 +30,9 @@ fn the_named_backup_is_built_on_and_not_the_newest() -> Result<()> {
     let [first, second] = two_backups(&site)?;
     let preview =
         json(&site.seawall(["backup", "--parent", &first, "--dry-run", "--json"])?.expect_code(0)?)?;
-    assert_eq!((&preview["way"], &preview["parent"]), (&"scan".into(), &first.as_str().into()), "{preview}");
+    assert_eq!((&preview["way"], &preview["parent"]), (&"wal".into(), &first.as_str().into()), "{preview}");
     let third = site.backup(&["--parent", &first])?;
-    assert_eq!((&third["way"], &third["parent"]), (&"scan".into(), &first.as_str().into()), "{third}");
+    assert_eq!((&third["way"], &third["parent"]), (&"wal".into(), &first.as_str().into()), "{third}");
     let show = json(&site.seawall(["show", "latest", "--json"])?.expect_code(0)?)?;
     assert_eq!(show["header"]["parent"], first.as_str(), "{show}");
     let uses = show["uses"].to_string();

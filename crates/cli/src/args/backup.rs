@@ -11,6 +11,7 @@ Examples:
   seawall backup --full           store everything anew
   seawall backup --parent 20310504T020000Z-0123456789abcdef
                                   compare with that backup, such as the last one before pages were found damaged
+  seawall backup --scan           read every page instead of trusting WAL to tell what changed
   seawall backup --dry-run        which files, and why";
 
 /// Take a backup
@@ -22,6 +23,9 @@ pub struct BackupArgs {
     /// Store everything anew instead of building on the newest backup
     #[arg(long)]
     pub full: bool,
+    /// Read every page and compare it with the parent's, also where WAL tells what changed
+    #[arg(long, conflicts_with = "full")]
+    pub scan: bool,
     /// Build on this backup instead of the newest; refused where it cannot be built on
     #[arg(long, value_name = "ID", conflicts_with = "full", value_parser = backup_id)]
     pub parent: Option<BackupId>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_engine::backup::{self, BackupOptions, BackupPreview, BackupReport};
+use seawall_engine::list::Way;
 use seawall_engine::retention::Span as Age;
 use seawall_engine::source::Niceness;
 use seawall_engine::words::World;
@@ -52,6 +53,7 @@ fn options(args: &BackupArgs, settings: &ClusterSettings, world: &World) -> Resu
     let niceness = u8::try_from(backup.nice).ok().and_then(|nice| Niceness::try_from(nice).ok());
     Ok(BackupOptions {
         full: args.full,
+        scan: args.scan,
         parent: args.parent,
         fast_checkpoint: backup.fast_checkpoint,
         checkpoint_deadline: backup.checkpoint_deadline,
@@ -109,9 +111,10 @@ fn preview_page(preview: &BackupPreview) -> Page {
 }
 
 fn way(preview: &BackupPreview) -> String {
-    match preview.way.parent {
-        Some(parent) => format!("comparing every page with backup {parent}"),
-        None => "storing every page".to_owned(),
+    match (preview.way.parent, preview.way.way) {
+        (Some(parent), Way::Wal) => format!("reading what changed since backup {parent}"),
+        (Some(parent), _) => format!("comparing every page with backup {parent}"),
+        (None, _) => "storing every page".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`inventory`] lists what there is.
 
 pub mod fetch;
-mod index;
+pub(crate) mod index;
 pub mod inventory;
 mod place;
 pub mod plan_file;

@@ -1,6 +1,6 @@
 //! Backup: from a running server's files to packs, maps and one manifest.
 //!
-//! The road, in the order of files: `prepare` and `plan` (on what it builds) → `intent` → `jobs` (paths to work) →
+//! The road, in the order of files: `prepare` and `plan` (on what it builds) → `intent` → `since` and `changed` (what must be read) → `jobs` (paths to work) →
 //! `worker` and `packer` (pages to packs) → `upload` → `collect` (leaves, blocks) → `wal_wait` → `run` (commit) → `report`.
 
 mod adopt;
@@ -18,6 +18,7 @@ mod preview;
 mod record;
 mod report;
 mod run;
+mod since;
 #[cfg(test)]
 pub(crate) mod testing;
 mod upload;

@@ -54,14 +54,12 @@ pub(super) fn choose_way(input: &WayInput<'_>) -> Result<ChosenWay, String> {
             return Err(format!("backup {wanted} is not in every region of this backup"));
         };
         unfit(header, input).map_or(Ok(()), Err)?;
-        return Ok(scan(wanted, "asked for"));
+        return Ok(scan(wanted, "every page is read and compared, as asked for"));
     }
     let fit = input.candidates.iter().filter(|header| unfit(header, input).is_none());
     let newest = fit.max_by_key(|header| (header.start, header.stop));
     Ok(match newest {
-        Some(header) => {
-            scan(header.backup, "the newest backup of this timeline; every page is read and compared")
-        }
+        Some(header) => scan(header.backup, "every page is read and compared, as asked for"),
         None if input.candidates.is_empty() => full("there is no backup to build on"),
         None => full("no earlier backup lies on this server's timeline"),
     })

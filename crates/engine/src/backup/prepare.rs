@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use seawall_pg::control::WalLevel;
 use seawall_pg::timeline::HistoryFile;
-use seawall_pg::{History, Timeline};
+use seawall_pg::{History, Lsn, Timeline};
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::manifest::{Manifest, ManifestHeader, Way};
 use seawall_repo::records::Adoption;
+use seawall_repo::wal_index::Changes;
 use seawall_store::{RegionSet, durable};
 
 use super::adopt;
@@ -19,6 +20,7 @@ use super::condemned::{after_intent, can_be_parent, names_pack};
 use super::intent::Word;
 use super::plan::{ChosenWay, WayInput, choose_way};
 use super::run::BackupOptions;
+use super::since::{Known, Since};
 use crate::error::{Error, Result};
 use crate::monitor::{Finding, Monitor};
 use crate::prune::{Standing, standing};
@@ -33,6 +35,40 @@ pub(super) struct Prepared {
     pub(super) parent: Option<Manifest>,
     pub(super) fulls: HashSet<BackupId>,
     pub(super) committed: Vec<BackupId>,
+    /// The ancestry of the server's timeline.
+    pub(super) history: History,
+}
+
+impl Prepared {
+    /// What changed since the parent, where WAL tells that; settles the way that is reported.
+    pub(super) async fn changed_since(
+        &mut self,
+        repository: &Repository,
+        start: Lsn,
+        data_directory: &Path,
+        options: &BackupOptions,
+    ) -> Option<Changes> {
+        let parent = self.parent.as_ref().filter(|_| !options.scan)?;
+        let (control, history) = (&self.control.file, &self.history);
+        let place = &self.place;
+        let since = Since { repository, place, parent, control, history, start, data_directory };
+        match since.known().await {
+            Ok(known) => {
+                self.way.way = Way::Wal;
+                self.way.reason = by_wal(&known);
+                Some(known.changes)
+            }
+            Err(why) => {
+                self.way.reason = format!("every page is read and compared: {why}");
+                None
+            }
+        }
+    }
+}
+
+fn by_wal(known: &Known) -> String {
+    let (pages, segments) = (known.changes.pages(), known.segments);
+    format!("{segments} segments of WAL since the parent name {pages} changed pages; no others are read")
 }
 
 /// Refuses a server whose files cannot make a backup.
@@ -116,7 +152,7 @@ pub(super) async fn prepare(
     let parent = load_parent(repository, &place, &mut way, options, monitor).await?;
     let fulls = here.iter().filter(|entry| entry.header.way == Way::Full).map(|entry| entry.id).collect();
     let committed = here.iter().map(|entry| entry.id).collect();
-    Ok(Prepared { control, place, way, parent, fulls, committed })
+    Ok(Prepared { control, place, way, parent, fulls, committed, history })
 }
 
 /// The parent's manifest. One that is damaged makes the backup a full one, with a finding: a new backup must not depend on

@@ -62,7 +62,10 @@ pub async fn preview(
     let facts = Facts::gather(&connection, connect).await?;
     refuse_unfit(&facts)?;
     let set = repository.regions().set();
-    let prepared = prepare(repository, &set, &facts, data_directory, options, &monitor).await?;
+    let mut prepared = prepare(repository, &set, &facts, data_directory, options, &monitor).await?;
+    // A backup begins with a checkpoint of its own; the last one is nearly where that will be.
+    let start = prepared.control.file.checkpoint.redo;
+    prepared.changed_since(repository, start, data_directory, options).await;
     let external = find_external(&facts.files, options.include_private_keys)?;
     external.findings.iter().for_each(|finding| monitor.finding(finding));
     let mut counts: BTreeMap<String, DecisionCount> = BTreeMap::new();

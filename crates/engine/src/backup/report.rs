@@ -33,6 +33,8 @@ pub struct BackupReport {
     pub bytes: u64,
     /// Files.
     pub files: u64,
+    /// Bytes read of them.
+    pub read: u64,
     /// Bytes this backup added to each region.
     pub stored: u64,
     /// Pages stored because they changed.
@@ -96,7 +98,13 @@ impl BackupReport {
         let mut lines = vec![
             format!("backup {} is complete in {}", self.backup, names(&self.regions)),
             format!("  way       {way}: {}", self.way.reason),
-            format!("  data      {} in {} files, {} stored", mib(self.bytes), self.files, mib(self.stored)),
+            format!(
+                "  data      {} in {} files, {} read, {} stored",
+                mib(self.bytes),
+                self.files,
+                mib(self.read),
+                mib(self.stored)
+            ),
             format!(
                 "  pages     {} changed, {} stored again to empty old packs",
                 self.changed_pages, self.rewritten_pages

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use seawall_repo::compress::Compressor;
@@ -19,6 +19,7 @@ use seawall_repo::usage::PackRow;
 use seawall_store::{Bandwidth, RegionSet};
 
 use super::adopt::Adopted;
+use super::changed::Changed;
 use super::collect::{Collected, ParentBlocks};
 use super::condemned::{after_manifest, before_manifest};
 use super::jobs::{Merged, SourceKind, SourcePath, of_walk};
@@ -48,6 +49,8 @@ use crate::source::{
 pub struct BackupOptions {
     /// Store every page, whatever earlier backups hold.
     pub full: bool,
+    /// Read every page and compare it, whatever WAL tells.
+    pub scan: bool,
     /// Build on this backup.
     pub parent: Option<BackupId>,
     /// Make the checkpoint at the start at once instead of spreading it.
@@ -92,7 +95,7 @@ pub async fn run(
     let facts = Facts::gather(&connection, connect).await?;
     refuse_unfit(&facts)?;
     let set = Arc::new(repository.regions().set().with_lag_max(options.lag_max));
-    let prepared = prepare(repository, &set, &facts, data_directory, options, &monitor).await?;
+    let mut prepared = prepare(repository, &set, &facts, data_directory, options, &monitor).await?;
 
     let started_at = now(repository.world())?;
     let backup = new_id(repository, started_at)?;
@@ -116,6 +119,10 @@ pub async fn run(
         Arc::clone(&stop),
     ));
     let _renewal = AbortOnDrop(renewal);
+    monitor.phase("reading what WAL tells of the time since the parent", None);
+    let changes = prepared.changed_since(repository, session.start_lsn(), data_directory, options).await;
+    let segment_blocks = prepared.control.file.relation_segment_blocks;
+    let changed = changes.map(|changes| Changed::new(changes, segment_blocks));
 
     let job = Job {
         repository,
@@ -128,7 +135,9 @@ pub async fn run(
         backup,
         condemned: &condemned,
     };
-    let (collected, uploaded) = job.copy(&session, adopted, stop).await?;
+    let read = Arc::new(AtomicU64::new(0));
+    let known = Known { adopted, changed, read: Arc::clone(&read) };
+    let (collected, uploaded) = job.copy(&session, known, stop).await?;
     let control = read_control(data_directory, repository.world().clock.as_ref())?;
     let (stopped, _connection) = session.stop().await?;
     monitor.phase("waiting for the backup's WAL", None);
@@ -141,8 +150,15 @@ pub async fn run(
     };
     wal_wait::wait(&set, &wal, options.wal_wait, repository.world()).await?;
 
-    let finished =
-        Finished { collected, uploaded, adopted: adopted_packs, control: control.bytes, stopped, started_at };
+    let finished = Finished {
+        collected,
+        uploaded,
+        adopted: adopted_packs,
+        control: control.bytes,
+        stopped,
+        started_at,
+        read: read.load(Ordering::Relaxed),
+    };
     let manifest = job.manifest(&finished)?;
     before_manifest(repository, &set, &prepared.place, &word, &manifest).await?;
     job.commit(&manifest).await?;
@@ -172,6 +188,16 @@ struct Finished {
     control: Vec<u8>,
     stopped: Stopped,
     started_at: Time,
+    /// Bytes read of the files.
+    read: u64,
+}
+
+/// What workers know before they read.
+struct Known {
+    adopted: Adopted,
+    changed: Option<Changed>,
+    /// Where they count the bytes they read.
+    read: Arc<AtomicU64>,
 }
 
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
@@ -195,12 +221,12 @@ impl Job<'_> {
     async fn copy(
         &self,
         session: &Started,
-        adopted: Adopted,
+        known: Known,
         stop: Arc<AtomicBool>,
     ) -> Result<(Collected, Uploaded)> {
         let (uploads, uploader) = upload::start(Arc::clone(self.set));
         let uploader = AbortOnDrop(uploader);
-        let pipeline = self.pipeline(session, adopted, uploads, Arc::clone(&stop))?;
+        let pipeline = self.pipeline(session, known, uploads, Arc::clone(&stop))?;
         let (paths, total) = self.paths()?;
         self.monitor.phase("reading the data directory", Some(total));
         let parent = self.parent_entries(&pipeline);
@@ -209,7 +235,7 @@ impl Job<'_> {
         let collected = tokio::select! {
             done = &mut copying => done.map_err(|_panic| Error::bug("backup.thread", "the backup's threads panicked"))?,
             gone = session.lost() => {
-                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                stop.store(true, Ordering::Relaxed);
                 // The threads end at their next job; their word is that they were interrupted.
                 let _interrupted = copying.await;
                 return Err(gone.into());
@@ -227,7 +253,7 @@ impl Job<'_> {
     fn pipeline(
         &self,
         session: &Started,
-        adopted: Adopted,
+        known: Known,
         uploads: UploadSender,
         stop: Arc<AtomicBool>,
     ) -> Result<Pipeline> {
@@ -253,9 +279,9 @@ impl Job<'_> {
                 digest_key: repository.digest_key()?.clone(),
                 emptied: self.emptied(&rows, since_parent(parent, now_seconds), changed_before),
                 pack_age: PackAge { now_seconds, fulls: self.prepared.fulls.clone() },
-                adopted,
-                changed: None,
-                read: Arc::default(),
+                adopted: known.adopted,
+                changed: known.changed,
+                read: known.read,
                 monitor: Arc::clone(self.monitor),
             },
             packs: PackContext {
@@ -431,6 +457,7 @@ impl Job<'_> {
             timeline: header.timeline,
             bytes: header.bytes,
             files: collected.files,
+            read: finished.read,
             stored: header.stored,
             changed_pages: collected.changed_pages,
             rewritten_pages: collected.rewritten_pages,

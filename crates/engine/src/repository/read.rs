@@ -7,6 +7,8 @@ use seawall_repo::error::{Fault, ObjectError};
 use seawall_repo::layout::ObjectName;
 use seawall_repo::object::{Footer, FrameAt, FrameBuffers, FrameOpener, OpenHead, WholeObject};
 use seawall_repo::time::Time;
+use seawall_repo::wal_index::SegmentIndex;
+use seawall_repo::wal_object::{NoIndex, WalReader};
 use seawall_store::{Extent, RegionName};
 use serde::de::DeserializeOwned;
 
@@ -22,6 +24,9 @@ pub const OBJECT_BYTES_MAX: u64 = (256 << 20) + (128 << 10);
 
 /// Longest signed text.
 const RECORD_BYTES_MAX: u64 = 1 << 20;
+
+/// First read of a segment's head and index: nearly always all of both.
+const INDEX_READ_BYTES: u64 = 64 << 10;
 
 /// First read of a footer.
 const FOOTER_READ_BYTES: u64 = 64 << 10;
@@ -114,6 +119,47 @@ impl Repository {
                 self.get(name, Extent::Prefix(needs), open).await
             }
         }
+    }
+
+    /// The index of a segment's records, by one ranged read, two where it is long. Within: why there is none.
+    ///
+    /// # Errors
+    /// As [`Repository::read_record`].
+    pub async fn segment_index(
+        &self,
+        name: &ObjectName,
+    ) -> Result<std::result::Result<SegmentIndex, NoIndex>> {
+        let created = self.created(name).await;
+        let mut decompressor = decompressor()?;
+        let reader = WalReader { trust: self.trust(), keys: self.keys() };
+        let mut open = |bytes: &Bytes| {
+            let head = OpenHead::open(name, bytes, self.trust(), created)?;
+            let begin = head.head().head_bytes();
+            let end = begin + head.head().front_bytes() as usize;
+            match bytes.get(begin..end) {
+                Some(front) => reader.index(&head, front, &mut decompressor).map(Ok),
+                None => Ok(Err(end as u64)),
+            }
+        };
+        let first = self
+            .get(name, Extent::Prefix(INDEX_READ_BYTES), |bytes| {
+                let needs = Head::needs(&bytes).map_err(|error| ObjectError::new(name, error.into()))? as u64;
+                if needs > bytes.len() as u64 { Ok(Err(needs)) } else { open(&bytes) }
+            })
+            .await?;
+        let mut needs = match first.value {
+            Ok(index) => return Ok(index),
+            Err(needs) => needs,
+        };
+        // Its head told how long the index is; where the head itself was too long, it tells now.
+        for _ in 0..2 {
+            match self.get(name, Extent::Prefix(needs), |bytes| open(&bytes)).await?.value {
+                Ok(index) => return Ok(index),
+                Err(more) if more > needs => needs = more,
+                Err(_) => break,
+            }
+        }
+        Err(Error::data("archive.index-cut", format!("the index of {name} is cut off")))
     }
 
     /// An object that is read frame by frame.

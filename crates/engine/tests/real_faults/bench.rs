@@ -338,6 +338,7 @@ impl Repo {
 fn options() -> BackupOptions {
     BackupOptions {
         full: false,
+        scan: false,
         parent: None,
         fast_checkpoint: true,
         checkpoint_deadline: Duration::from_secs(60),

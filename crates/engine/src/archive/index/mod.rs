@@ -10,11 +10,13 @@
 mod activity;
 mod carry;
 mod gather;
+mod local;
 mod opening;
 mod pages;
 mod segment;
 
 pub(crate) use carry::find_carry;
+pub(crate) use local::index_of_file;
 pub(crate) use segment::Indexer;
 
 #[cfg(test)]

@@ -74,17 +74,30 @@ impl Indexer {
         });
     }
 
-    /// The index, once all was taken.
+    /// The index, once all of the segment was taken.
     ///
     /// # Errors
     /// Why there is none.
     pub(crate) fn finish(self) -> Result<Indexed, NotIndexed> {
+        self.finish_from(None)
+    }
+
+    /// The index of a segment that the server still writes: what lies behind `enough` may be anything.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn finish_behind(self, enough: Lsn) -> Result<Indexed, NotIndexed> {
+        self.finish_from(Some(enough))
+    }
+
+    fn finish_from(self, enough: Option<Lsn>) -> Result<Indexed, NotIndexed> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
         let walked = self.walk.finish();
         let switch_before = self.opening.switch().filter(|_| walked.records == 0);
-        if switch_before.is_none() {
+        let is_enough = enough.is_some_and(|enough| reaches(&walked, enough));
+        if switch_before.is_none() && !is_enough {
             ended_well(&walked)?;
         }
         let begins = self.opening.begins(&walked, self.gather.given_up)?;
@@ -114,6 +127,15 @@ fn ended_well(walked: &Walked) -> Result<(), NotIndexed> {
         WalEnded::Record { at, fault } => Err(NotIndexed::Record { at: *at, fault: *fault }),
         WalEnded::Page { at, fault } => Err(NotIndexed::Page { at: *at, fault: fault.clone() }),
     }
+}
+
+/// Whether every record that begins before `enough` was read.
+fn reaches(walked: &Walked, enough: Lsn) -> bool {
+    let ended = match walked.ended {
+        WalEnded::WithTheSegments => return false,
+        WalEnded::NothingWritten { at } | WalEnded::Record { at, .. } | WalEnded::Page { at, .. } => at,
+    };
+    ended >= enough && walked.unfinished.as_ref().is_none_or(|open| open.start >= enough)
 }
 
 /// The first record that begins here. Of one whose header goes on in the next segment nothing is known.

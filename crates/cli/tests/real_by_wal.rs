@@ -1,0 +1,217 @@
+//! Backups that read only what WAL says has changed: page by page they hold what a scan of everything would, on each major, whatever
+//! happened meanwhile; where WAL cannot tell, every page is read, and the reason is said.
+
+mod support;
+
+use std::time::Duration;
+
+use seawall_testkit::workload::{Options, SETTINGS, Workload};
+use seawall_testkit::{Failure, Result, Server, StopMode, majors};
+use serde_json::Value;
+use support::Site;
+use support::regions::{Damage, objects};
+
+fn site(major: u16) -> Result<Site> {
+    // With checksums, changes of hints are in WAL too: then pages are equal to the last bit.
+    let mut builder =
+        Server::builder(major).archive_command("false").data_checksums(true).tablespace("apart");
+    for (name, value) in SETTINGS {
+        builder = builder.setting(name, value);
+    }
+    // Not a relation's, and written whenever it pleases.
+    Site::new(builder.setting("track_commit_timestamp", "off").start()?)
+}
+
+fn count(report: &Value, key: &str) -> Result<u64> {
+    report[key].as_u64().ok_or_else(|| Failure::new(format!("no {key} in {report}")))
+}
+
+#[track_caller]
+fn by_wal(site: &Site, more: &[&str]) -> Result<Value> {
+    let report = site.backup(more)?;
+    assert_eq!(report["way"], "wal", "{report}");
+    Ok(report)
+}
+
+/// Nothing is written any more: a scan that builds on the last backup finds nothing that it lacks. What changes by looking at the
+/// server (its log, the state of transactions) is no relation's, is compared by content both ways, and so is as much both times.
+fn nothing_is_missed(site: &Site) -> Result<()> {
+    site.server.set("autovacuum", "off")?;
+    std::thread::sleep(Duration::from_millis(300));
+    // Looking at the server sets hints in catalogs, which WAL tells to the next one.
+    by_wal(site, &[])?;
+    let last = by_wal(site, &[])?;
+    let scan = site.backup(&["--scan"])?;
+    assert_eq!((&scan["way"], &scan["parent"]), (&"scan".into(), &last["backup"]), "{scan}");
+    let looking = count(&last, "changed_pages")?;
+    assert!(looking <= 2, "{last}");
+    assert_eq!(count(&scan, "changed_pages")?, looking, "by WAL: {last}\nby scan: {scan}");
+    Ok(())
+}
+
+/// What WAL describes in ways of its own, beside the writers' work.
+fn do_everything(site: &Site, round: u32) -> Result<()> {
+    let server = &site.server;
+    let table = format!("round{round}");
+    for statement in [
+        format!(
+            "CREATE TABLE {table} (n int PRIMARY KEY, body text, tags int[], at point, during int4range)"
+        ),
+        format!(
+            "INSERT INTO {table} SELECT n, repeat(md5(n::text), 40), ARRAY[n, n % 7], point(n, n), int4range(n, n + 5) FROM generate_series(1, 4000) n"
+        ),
+        format!("CREATE INDEX ON {table} USING hash (body)"),
+        format!("CREATE INDEX ON {table} USING gin (tags)"),
+        format!("CREATE INDEX ON {table} USING gist (during)"),
+        format!("CREATE INDEX ON {table} USING spgist (at)"),
+        format!("CREATE INDEX ON {table} USING brin (n)"),
+        format!("DELETE FROM {table} WHERE n > 2000"),
+        format!("VACUUM (FREEZE) {table}"),
+        // Cut by the vacuum, then longer again.
+        format!(
+            "INSERT INTO {table} SELECT n, 'again', ARRAY[n], point(n, 0), int4range(n, n + 1) FROM generate_series(2001, 9000) n"
+        ),
+        format!("CREATE UNLOGGED TABLE {table}_unlogged AS SELECT * FROM {table}"),
+        format!("ALTER TABLE {table}_unlogged SET LOGGED"),
+        format!("ALTER TABLE {table} SET TABLESPACE apart"),
+        format!("CREATE TABLE {table}_cut AS SELECT n FROM generate_series(1, 30000) n"),
+        format!("TRUNCATE {table}_cut"),
+        format!("INSERT INTO {table}_cut SELECT generate_series(1, 100)"),
+        format!("CREATE TABLE {table}_gone AS SELECT n FROM generate_series(1, 30000) n"),
+        format!("DROP TABLE {table}_gone"),
+        format!("CREATE DATABASE {table}_database TABLESPACE apart"),
+        format!("REINDEX TABLE {table}"),
+        format!("VACUUM FULL {table}_cut"),
+        format!("CREATE SEQUENCE {table}_sequence"),
+        format!("SELECT count(nextval('{table}_sequence')) FROM generate_series(1, 100)"),
+    ] {
+        server.execute(&statement)?;
+    }
+    server.execute_in(
+        &format!("{table}_database"),
+        "CREATE TABLE inside AS SELECT n FROM generate_series(1, 3000) n",
+    )?;
+    if round > 1 {
+        server.execute(&format!("DROP DATABASE round{}_database", round - 1))?;
+    }
+    if server.major() >= 15 {
+        let copied = format!("CREATE DATABASE {table}_copied STRATEGY FILE_COPY TABLESPACE apart");
+        server.execute(&copied)?;
+    }
+    Ok(())
+}
+
+fn every_page_is_as_a_scan_finds_it(major: u16) -> Result<()> {
+    let mut site = site(major)?;
+    let options =
+        Options { seed: u64::from(major) + 70, writers: 4, survives_disconnects: true, ..Options::default() };
+    assert_eq!(site.backup(&[])?["way"], "full");
+    let workload = Workload::start(&site.server, options)?;
+    for round in 1..=2 {
+        workload.wait_for_commits(60)?;
+        do_everything(&site, round)?;
+        by_wal(&site, &[])?;
+    }
+    workload.wait_for_commits(60)?;
+    workload.finish(&site.server)?;
+    nothing_is_missed(&site)?;
+    // A crash, and a shutdown.
+    for (round, mode) in [(3, StopMode::Immediate), (4, StopMode::Fast)] {
+        do_everything(&site, round)?;
+        site.server.stop(mode)?;
+        site.server.start()?;
+        nothing_is_missed(&site)?;
+    }
+    Ok(())
+}
+
+macro_rules! each_major {
+    ($($name:ident $major:literal)*) => {$(
+        #[test]
+        fn $name() -> Result<()> {
+            every_page_is_as_a_scan_finds_it($major)
+        }
+    )*};
+}
+
+each_major! {
+    pages_of_14_are_as_a_scan_finds_them 14
+    pages_of_15_are_as_a_scan_finds_them 15
+    pages_of_16_are_as_a_scan_finds_them 16
+    pages_of_17_are_as_a_scan_finds_them 17
+    pages_of_18_are_as_a_scan_finds_them 18
+}
+
+#[test]
+fn every_major_is_covered() {
+    assert_eq!(majors(), [14, 15, 16, 17, 18]);
+}
+
+/// A tenth of a table changes: hardly more than that is read.
+#[test]
+fn what_is_read_follows_what_changed() -> Result<()> {
+    let site = Site::plain(17)?;
+    site.server.execute(
+        "CREATE TABLE large AS SELECT n, repeat('x', 900) AS body FROM generate_series(1, 160000) n",
+    )?;
+    site.server.execute("VACUUM (FREEZE) large")?;
+    let first = site.backup(&[])?;
+    let bytes = count(&first, "bytes")?;
+    assert!(bytes > 150 << 20, "{first}");
+    site.server.execute("UPDATE large SET body = repeat('y', 900) WHERE n BETWEEN 5000 AND 6600")?;
+    let second = by_wal(&site, &[])?;
+    let read = count(&second, "read")?;
+    assert!(read < bytes / 12, "{read} of {bytes} read: {second}");
+    site.archive_all()?;
+    let sum = "SELECT md5(string_agg(n || body, ',' ORDER BY n)) FROM large";
+    let restored = site.restored(&["--immediate"])?;
+    assert_eq!(restored.value(sum)?, site.server.value(sum)?);
+    Ok(())
+}
+
+/// What WAL cannot tell is read, and the report says why.
+#[test]
+fn where_wal_cannot_tell_every_page_is_read_and_the_reason_said() -> Result<()> {
+    let mut site = site(17)?;
+    site.server.execute("CREATE TABLE kept AS SELECT n FROM generate_series(1, 5000) n")?;
+    let scanned = |site: &Site, why: &str| -> Result<()> {
+        let report = site.backup(&[])?;
+        let reason = report["reason"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(report["way"], "scan", "{report}");
+        assert!(reason.contains("every page is read") && reason.contains(why), "{reason}");
+        Ok(())
+    };
+    site.backup(&[])?;
+    // A segment is gone, from the archive and from pg_wal.
+    site.server.execute("UPDATE kept SET n = n + 1")?;
+    let segment = site.server.value("SELECT pg_walfile_name(pg_current_wal_lsn())")?;
+    site.archive_all()?;
+    for _ in 0..3 {
+        site.server.execute("UPDATE kept SET n = n + 1")?;
+        site.archive_all()?;
+    }
+    for region in ["one", "two"] {
+        let found = objects(&site.region(region), "/wal/")?;
+        let object = found.into_iter().find(|name| name.ends_with(&segment));
+        let object = object.ok_or_else(|| Failure::new(format!("{segment} is not in region {region}")))?;
+        Damage::Removed.apply(&site.region(region).join(object))?;
+    }
+    std::fs::remove_file(site.server.data_directory().join("pg_wal").join(&segment))
+        .map_err(|error| Failure::new(error.to_string()))?;
+    scanned(&site, &segment)?;
+    by_wal(&site, &[])?;
+    // WAL that did not tell of every change.
+    for (level, senders) in [("minimal", "0"), ("replica", "10")] {
+        let mode = if level == "minimal" { "off" } else { "on" };
+        for (name, value) in [("wal_level", level), ("max_wal_senders", senders), ("archive_mode", mode)] {
+            site.server.set(name, value)?;
+        }
+        site.server.restart()?;
+        if level == "minimal" {
+            site.server.execute("CREATE TABLE quiet AS SELECT n FROM generate_series(1, 5000) n")?;
+        }
+    }
+    scanned(&site, "wal_level was minimal")?;
+    by_wal(&site, &[])?;
+    nothing_is_missed(&site)
+}

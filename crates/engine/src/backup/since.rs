@@ -1,0 +1,153 @@
+//! What WAL tells of the time from a parent's start to this backup's start: the pages that changed.
+//!
+//! Why that is enough: copying of the parent began when everything before its start was on disk, so a page that no record since then
+//! names is in the parent as it is now; what changes after this backup's start is replayed from WAL. That needs every record
+//! between the two on this server's way through the timelines, proven by their links from one segment to the next, and rests on
+//! the indexes of segments, or on segments still in `pg_wal`. Anything less than certain is an answer too: why every page is read.
+
+use std::path::{Path, PathBuf};
+
+use futures::StreamExt as _;
+use seawall_pg::wal::WalOf;
+use seawall_pg::{ControlFile, History, Lsn, SegmentName, SegmentNo, WalFileName, WalLevel};
+use seawall_repo::layout::{Named, Place};
+use seawall_repo::manifest::Manifest;
+use seawall_repo::wal_index::{Changes, MarkWhat, SegmentIndex};
+
+use crate::archive::index::index_of_file;
+use crate::repository::Repository;
+
+/// Indexes that are read ahead.
+const AHEAD: usize = 16;
+
+/// What is asked.
+pub(super) struct Since<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) place: &'a Place,
+    pub(super) parent: &'a Manifest,
+    pub(super) control: &'a ControlFile,
+    /// The ancestry of the timeline that this backup starts on.
+    pub(super) history: &'a History,
+    /// Where this backup starts.
+    pub(super) start: Lsn,
+    pub(super) data_directory: &'a Path,
+}
+
+/// What is known.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) changes: Changes,
+    /// How many segments told it.
+    pub(super) segments: u64,
+}
+
+impl Since<'_> {
+    /// What changed.
+    ///
+    /// # Errors
+    /// Why that is not certain, for a person.
+    pub(super) async fn known(&self) -> Result<Known, String> {
+        self.parent_fits()?;
+        let mut known = Known { changes: Changes::default(), segments: 0 };
+        let segments = self.segments()?;
+        let mut indexes = futures::stream::iter(segments).map(|segment| self.index(segment)).buffered(AHEAD);
+        let mut all: Option<SegmentIndex> = None;
+        while let Some(index) = indexes.next().await {
+            let (segment, index) = index?;
+            known.segments += 1;
+            match &mut all {
+                None => all = Some(index),
+                Some(all) => all.then(&index).map_err(|error| {
+                    format!("segment {segment} does not go on where the one before it ends: {error}")
+                })?,
+            }
+        }
+        let Some(all) = all else { return Ok(known) };
+        if let Some(start) = all.untold.first() {
+            return Err(format!(
+                "nobody knows what the record at {start} changed: its segments were archived apart"
+            ));
+        }
+        let minimal = MarkWhat::WalLevel { level: WalLevel::Minimal };
+        if let Some(mark) = all.marks.iter().find(|mark| mark.what == minimal) {
+            return Err(format!(
+                "wal_level was minimal at {}: WAL does not tell of every change then",
+                mark.start
+            ));
+        }
+        known.changes = all.changes;
+        Ok(known)
+    }
+
+    /// What WAL does not tell.
+    fn parent_fits(&self) -> Result<(), String> {
+        let parent = &self.parent.header;
+        if parent.damaged_pages > 0 {
+            return Err(format!("backup {} has damaged pages, which are looked at again", parent.backup));
+        }
+        if self.parent.body.server.data_checksums != self.control.data_checksums() {
+            return Err("page checksums were switched since the parent".to_owned());
+        }
+        if parent.segment_size != self.control.wal_segment_size {
+            return Err("the size of WAL segments was changed since the parent".to_owned());
+        }
+        if parent.start > self.start {
+            return Err("the parent begins later than this backup".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The segments with every record from the parent's start to this start, on this server's way.
+    fn segments(&self) -> Result<Vec<SegmentName>, String> {
+        let (size, from) = (self.control.wal_segment_size, self.parent.header.start);
+        if from == self.start {
+            return Ok(Vec::new());
+        }
+        let numbers = size.segment_of(from).0..=size.segment_before(self.start).0;
+        let named = numbers.map(|number| {
+            let number = SegmentNo(number);
+            SegmentName::new(self.history.timeline_of_segment(number, size), number, size)
+        });
+        named.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+
+    /// From the archive, or made on the spot. The archive is asked once more, because what was missing there may have come and be
+    /// gone from `pg_wal` since.
+    async fn index(&self, segment: SegmentName) -> Result<(SegmentName, SegmentIndex), String> {
+        let mut why = match self.archived(segment).await {
+            Ok(index) => return Ok((segment, index)),
+            Err(why) => why,
+        };
+        match self.local(segment).await {
+            Ok(index) => return Ok((segment, index)),
+            Err(here) => why = format!("{why}; {here}"),
+        }
+        match self.archived(segment).await {
+            Ok(index) => Ok((segment, index)),
+            Err(_) => Err(format!("segment {segment} tells nothing of what it changed: {why}")),
+        }
+    }
+
+    async fn archived(&self, segment: SegmentName) -> Result<SegmentIndex, String> {
+        let name = Named::Wal { place: self.place.clone(), file: WalFileName::Segment(segment) }.into();
+        match self.repository.segment_index(&name).await {
+            Ok(Ok(index)) => Ok(index),
+            Ok(Err(none)) => Err(format!("in the archive without an index ({none})")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn local(&self, segment: SegmentName) -> Result<SegmentIndex, String> {
+        let of = WalOf {
+            version: self.control.version,
+            system: self.control.system_identifier,
+            size: self.control.wal_segment_size,
+        };
+        let directory: PathBuf = self.data_directory.join("pg_wal");
+        let (history, start) = (self.history.clone(), self.start);
+        let work = tokio::task::spawn_blocking(move || {
+            index_of_file(of, &directory, segment, &history, Some(start))
+        });
+        work.await.map_err(|_panic| "the reader of records panicked".to_owned())?
+    }
+}

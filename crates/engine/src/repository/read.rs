@@ -9,7 +9,7 @@ use seawall_repo::object::{Footer, FrameAt, FrameBuffers, FrameOpener, OpenHead,
 use seawall_repo::time::Time;
 use seawall_repo::wal_index::SegmentIndex;
 use seawall_repo::wal_object::{NoIndex, WalReader};
-use seawall_store::{Extent, RegionName};
+use seawall_store::{Extent, ReadFaultKind, RegionName};
 use serde::de::DeserializeOwned;
 
 use super::faults;
@@ -52,6 +52,20 @@ impl Repository {
         let served = served.map_err(|error| faults::not_served(&error))?;
         self.notice_faults(name, &served.faults);
         Ok(From { value: served.value, region: served.region })
+    }
+
+    /// As [`Repository::get`], of an object that may be on its way to some regions: there its absence is nothing wrong.
+    async fn get_fresh<T>(
+        &self,
+        name: &ObjectName,
+        extent: Extent,
+        mut check: impl FnMut(Bytes) -> std::result::Result<T, ObjectError>,
+    ) -> Result<T> {
+        let served = self.regions().get_any(name.as_str(), extent, |_region, bytes| check(bytes)).await;
+        let mut served = served.map_err(|error| faults::not_served(&error))?;
+        served.faults.retain(|fault| !matches!(fault.kind, ReadFaultKind::Missing));
+        self.notice_faults(name, &served.faults);
+        Ok(served.value)
     }
 
     /// When the store says an object was made: asked only where it decides, which is when somebody was revoked.
@@ -142,18 +156,18 @@ impl Repository {
             }
         };
         let first = self
-            .get(name, Extent::Prefix(INDEX_READ_BYTES), |bytes| {
+            .get_fresh(name, Extent::Prefix(INDEX_READ_BYTES), |bytes| {
                 let needs = Head::needs(&bytes).map_err(|error| ObjectError::new(name, error.into()))? as u64;
                 if needs > bytes.len() as u64 { Ok(Err(needs)) } else { open(&bytes) }
             })
             .await?;
-        let mut needs = match first.value {
+        let mut needs = match first {
             Ok(index) => return Ok(index),
             Err(needs) => needs,
         };
         // Its head told how long the index is; where the head itself was too long, it tells now.
         for _ in 0..2 {
-            match self.get(name, Extent::Prefix(needs), |bytes| open(&bytes)).await?.value {
+            match self.get_fresh(name, Extent::Prefix(needs), |bytes| open(&bytes)).await? {
                 Ok(index) => return Ok(index),
                 Err(more) if more > needs => needs = more,
                 Err(_) => break,

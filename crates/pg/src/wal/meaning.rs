@@ -21,7 +21,9 @@ pub use message::LogicalMessage;
 pub use prepare::Prepare;
 pub use sequence::SequenceChange;
 pub use storage::StorageChange;
-pub use transaction::{Completion, DroppedStat, Invalidation, Origin, Transaction, TwoPhase};
+pub use transaction::{
+    Completion, DroppedStat, Invalidation, Origin, Transaction, TwoPhase, completion_time,
+};
 pub use xlog::{ParameterChange, Xlog};
 
 use super::record::Record;

@@ -1,16 +1,9 @@
-use seawall_pg::Timeline;
+use seawall_pg::wal::testing::{RecordSpec, WalWriter};
+use seawall_pg::{SystemIdentifier, Version, WalSegmentSize};
 
 use super::*;
 
 const PAGE: usize = 8192;
-
-/// Writes WAL as a server does, page by page; the tests break it.
-struct Writer {
-    of: WalOf,
-    bytes: Vec<u8>,
-    first: u64,
-    previous: u64,
-}
 
 fn of() -> WalOf {
     WalOf {
@@ -20,71 +13,13 @@ fn of() -> WalOf {
     }
 }
 
-impl Writer {
-    fn new() -> Self {
-        let mut writer = Self { of: of(), bytes: Vec::new(), first: 5 << 20, previous: 0x4F_FF00 };
-        writer.page_header(0, false);
-        writer
-    }
+fn writer() -> WalWriter {
+    WalWriter::new(of(), SegmentNo(5))
+}
 
-    fn page_header(&mut self, remaining: u32, overwrites: bool) {
-        let address = self.first + self.bytes.len() as u64;
-        let long = address.is_multiple_of(1 << 20);
-        let info = u16::from(remaining > 0) | u16::from(long) << 1 | u16::from(overwrites) << 3;
-        let magic = self.of.version.facts().wal_magic;
-        self.bytes.extend(magic.to_le_bytes());
-        self.bytes.extend(info.to_le_bytes());
-        self.bytes.extend(Timeline::FIRST.get().to_le_bytes());
-        self.bytes.extend(address.to_le_bytes());
-        self.bytes.extend(remaining.to_le_bytes());
-        self.bytes.extend([0; 4]);
-        if long {
-            self.bytes.extend(self.of.system.0.to_le_bytes());
-            self.bytes.extend((1u32 << 20).to_le_bytes());
-            self.bytes.extend(8192u32.to_le_bytes());
-        }
-    }
-
-    fn position(&self) -> u64 {
-        self.first + self.bytes.len() as u64
-    }
-
-    /// A record of `rmgr` and `info` with this content; returns where it begins.
-    fn record(&mut self, rmgr: u8, info: u8, body: &[u8]) -> Lsn {
-        if self.bytes.len().is_multiple_of(PAGE) {
-            self.page_header(0, false);
-        }
-        let start = self.position();
-        let mut record = Vec::new();
-        record.extend((24 + body.len() as u32).to_le_bytes());
-        record.extend(9u32.to_le_bytes());
-        record.extend(self.previous.to_le_bytes());
-        record.extend([info, rmgr, 0, 0]);
-        let crc = crc32c::crc32c_append(crc32c::crc32c(body), &record);
-        record.extend(crc.to_le_bytes());
-        record.extend(body);
-        self.previous = start;
-        self.spread(&record);
-        Lsn(start)
-    }
-
-    fn spread(&mut self, mut record: &[u8]) {
-        while !record.is_empty() {
-            let room = PAGE - self.bytes.len() % PAGE;
-            let (now, later) = record.split_at(room.min(record.len()));
-            self.bytes.extend(now);
-            record = later;
-            if !record.is_empty() {
-                self.page_header(record.len() as u32, false);
-            }
-        }
-        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
-    }
-
-    fn segments(mut self) -> Vec<Vec<u8>> {
-        self.bytes.resize(self.bytes.len().next_multiple_of(1 << 20), 0);
-        self.bytes.chunks(1 << 20).map(<[u8]>::to_vec).collect()
-    }
+/// A record of `rmgr` and `info` with this content; returns where it begins.
+fn record(writer: &mut WalWriter, rmgr: u8, info: u8, main: &[u8]) -> Lsn {
+    writer.record(&RecordSpec::of(rmgr, info, main))
 }
 
 fn walk(segments: &[Vec<u8>], first: u64) -> WalEnd {
@@ -94,30 +29,28 @@ fn walk(segments: &[Vec<u8>], first: u64) -> WalEnd {
 }
 
 fn commit_body(micros: i64) -> Vec<u8> {
-    let mut body = vec![0xFF, 8];
-    body.extend((micros - 946_684_800_000_000).to_le_bytes());
-    body
+    (micros - 946_684_800_000_000).to_le_bytes().to_vec()
 }
 
 #[test]
 fn the_last_record_of_a_segment_that_is_not_full_is_found() {
-    let mut writer = Writer::new();
-    let first = writer.record(10, 0, &[1; 40]);
-    writer.record(1, 0, &commit_body(1_700_000_000_000_000));
-    let last = writer.record(10, 0, &[2; 20_000]);
+    let mut writer = writer();
+    let first = record(&mut writer, 10, 0, &[1; 40]);
+    record(&mut writer, 1, 0, &commit_body(1_700_000_000_000_000));
+    let last = record(&mut writer, 10, 0, &[2; 20_003]);
     let end = writer.position();
     let found = walk(&writer.segments(), 5);
     assert_eq!(found.first.unwrap().start, first);
-    assert_eq!(found.last.unwrap(), RecordAt { start: last, end: Lsn(end) });
+    assert_eq!(found.last.unwrap(), RecordAt { start: last, end });
     assert_eq!(found.latest_commit, Time::from_micros(1_700_000_000_000_000));
-    assert_eq!(found.ended, WalEnded::NothingWritten { at: Lsn(end) });
+    assert_eq!(found.ended, WalEnded::NothingWritten { at: end });
 }
 
 #[test]
 fn a_switch_record_is_the_last_one_and_ends_its_segment() {
-    let mut writer = Writer::new();
-    writer.record(10, 0, &[1; 40]);
-    let switch = writer.record(0, 0x40, &[]);
+    let mut writer = writer();
+    record(&mut writer, 10, 0, &[1; 40]);
+    let switch = record(&mut writer, 0, 0x40, &[]);
     let mut segments = writer.segments();
     // What stands behind a switch is not looked at.
     segments[0][60_000..60_100].fill(0xEE);
@@ -128,10 +61,10 @@ fn a_switch_record_is_the_last_one_and_ends_its_segment() {
 
 #[test]
 fn a_record_that_goes_on_in_a_segment_that_is_not_there_does_not_count() {
-    let mut writer = Writer::new();
-    let last = writer.record(10, 0, &[1; 40]);
-    let over = writer.record(10, 0, &vec![3; 1 << 20]);
-    let behind = writer.record(10, 0, &[4; 16]);
+    let mut writer = writer();
+    let last = record(&mut writer, 10, 0, &[1; 40]);
+    let over = record(&mut writer, 10, 0, &vec![3; 1 << 20]);
+    let behind = record(&mut writer, 10, 0, &[4; 16]);
     let segments = writer.segments();
     assert_eq!(segments.len(), 2);
     let found = walk(&segments[..1], 5);
@@ -143,9 +76,9 @@ fn a_record_that_goes_on_in_a_segment_that_is_not_there_does_not_count() {
 
 #[test]
 fn a_walk_may_begin_inside_a_record_longer_than_a_segment() {
-    let mut writer = Writer::new();
-    writer.record(10, 0, &vec![3; 5 << 19]);
-    let behind = writer.record(10, 0, &[4; 16]);
+    let mut writer = writer();
+    record(&mut writer, 10, 0, &vec![3; 5 << 19]);
+    let behind = record(&mut writer, 10, 0, &[4; 16]);
     let segments = writer.segments();
     assert_eq!(segments.len(), 3);
     assert_eq!(walk(&segments[1..], 6).last.unwrap().start, behind);
@@ -155,10 +88,10 @@ fn a_walk_may_begin_inside_a_record_longer_than_a_segment() {
 
 #[test]
 fn a_damaged_record_and_all_behind_it_do_not_count() {
-    let mut writer = Writer::new();
-    let good = writer.record(10, 0, &[1; 40]);
-    let bad = writer.record(10, 0, &[2; 40]);
-    writer.record(10, 0, &[3; 40]);
+    let mut writer = writer();
+    let good = record(&mut writer, 10, 0, &[1; 40]);
+    let bad = record(&mut writer, 10, 0, &[2; 40]);
+    record(&mut writer, 10, 0, &[3; 40]);
     let mut segments = writer.segments();
     let at = usize::try_from(bad.0 - (5 << 20)).unwrap() + 30;
     segments[0][at] ^= 1;
@@ -169,12 +102,12 @@ fn a_damaged_record_and_all_behind_it_do_not_count() {
 
 #[test]
 fn a_record_of_an_older_life_of_the_file_is_seen_by_its_link() {
-    let mut writer = Writer::new();
-    let good = writer.record(10, 0, &[1; 40]);
+    let mut writer = writer();
+    let good = record(&mut writer, 10, 0, &[1; 40]);
     let current = writer.previous;
-    writer.previous = 0x10_0000;
-    let stale = writer.record(10, 0, &[2; 40]);
-    assert_ne!(current, stale.0);
+    writer.previous = Lsn(0x10_0000);
+    let stale = record(&mut writer, 10, 0, &[2; 40]);
+    assert_ne!(current, stale);
     let found = walk(&writer.segments(), 5);
     assert_eq!(found.last.unwrap().start, good);
     assert_eq!(
@@ -185,24 +118,24 @@ fn a_record_of_an_older_life_of_the_file_is_seen_by_its_link() {
 
 #[test]
 fn a_record_lost_in_a_crash_is_forgotten_where_the_server_overwrote_it() {
-    let mut writer = Writer::new();
-    let good = writer.record(10, 0, &[1; 40]);
+    let mut writer = writer();
+    let good = record(&mut writer, 10, 0, &[1; 40]);
     let lost = writer.position();
-    writer.record(10, 0, &[2; 9000]);
+    record(&mut writer, 10, 0, &[2; 9000]);
     // The server came back and wrote at the page where the rest of that record would be.
     writer.bytes.truncate(PAGE);
     writer.page_header(0, true);
-    writer.previous = good.0;
-    let after = writer.record(0, 0xD0, &[0; 18]);
+    writer.previous = good;
+    let after = record(&mut writer, 0, 0xD0, &[0; 16]);
     let found = walk(&writer.segments(), 5);
-    assert!(lost < after.0);
+    assert!(lost < after);
     assert_eq!(found.last.unwrap().start, after);
 }
 
 #[test]
 fn pages_of_another_place_or_cluster_end_the_walk() {
-    let mut writer = Writer::new();
-    writer.record(10, 0, &[1; 40]);
+    let mut writer = writer();
+    record(&mut writer, 10, 0, &[1; 40]);
     let segments = writer.segments();
     let moved = walk(&segments, 6);
     assert!(matches!(moved.ended, WalEnded::Page { fault: PageFault::OtherAddress { .. }, .. }), "{moved:?}");
@@ -217,8 +150,8 @@ fn pages_of_another_place_or_cluster_end_the_walk() {
 
 #[test]
 fn a_segment_that_is_cut_off_is_not_a_whole_one() {
-    let mut writer = Writer::new();
-    writer.record(10, 0, &vec![1; 20_000]);
+    let mut writer = writer();
+    record(&mut writer, 10, 0, &vec![1; 20_000]);
     let mut segments = writer.segments();
     segments[0].truncate(10_000);
     let found = walk(&segments, 5);
@@ -231,9 +164,9 @@ proptest::proptest! {
 
     #[test]
     fn any_bytes_are_walked_without_a_panic(at in 0usize..30_000, noise: Vec<u8>) {
-        let mut writer = Writer::new();
+        let mut writer = writer();
         for n in 0..200u8 {
-            writer.record(10, 0, &[n; 120]);
+            record(&mut writer, 10, 0, &[n; 120]);
         }
         let mut segments = writer.segments();
         for (to, from) in segments[0][at..].iter_mut().zip(&noise) {

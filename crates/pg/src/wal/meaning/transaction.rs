@@ -5,6 +5,7 @@
 use crate::lsn::Lsn;
 use crate::wal::block::RelationId;
 use crate::wal::record::Record;
+use crate::wal::resource_manager::TRANSACTION;
 
 use super::body::{Body, Item, Items, MeaningFault, PgTime, no_such_operation};
 use super::prepare::Prepare;
@@ -146,6 +147,14 @@ impl<'a> Transaction<'a> {
             _ => Err(no_such_operation("Transaction", record)),
         }
     }
+}
+
+/// When a transaction committed or was rolled back, if that is what a record says: the front of main data, so it is there
+/// however little of the record was kept.
+pub fn completion_time(record: &Record<'_>) -> Option<PgTime> {
+    let ends = matches!(record.header.info & OPERATION, COMMIT | ABORT | COMMIT_PREPARED | ABORT_PREPARED);
+    let is_end = record.header.rmgr == TRANSACTION && ends;
+    is_end.then(|| record.main_data().bytes.first_chunk().map(|time| PgTime(i64::from_le_bytes(*time))))?
 }
 
 impl<'a> Completion<'a> {

@@ -98,6 +98,9 @@ fn maintenance(server: &Server) -> Result<()> {
             "UPDATE bulk SET id = id WHERE id % 9 = 0",
             "DELETE FROM bulk WHERE id > 1000",
             "VACUUM bulk",
+            "CREATE TABLE shrinking AS SELECT generate_series(1, 20000) AS id",
+            "DELETE FROM shrinking WHERE id > 1000",
+            "VACUUM shrinking",
             "TRUNCATE large",
             "VACUUM FULL pg_class",
             "VACUUM FULL plain",
@@ -162,7 +165,8 @@ fn log_itself(server: &Server) -> Result<()> {
             "CHECKPOINT",
             backup,
             // OIDs are given away 8192 at a time.
-            "DO $$ BEGIN FOR i IN 1..9000 LOOP PERFORM lo_unlink(lo_create(0)); END LOOP; END $$",
+            "DO $$ BEGIN FOR i IN 1..9000 LOOP PERFORM lo_unlink(lo_create(0)); \
+             IF i % 300 = 0 THEN COMMIT; END IF; END LOOP; END $$",
         ],
     )
 }

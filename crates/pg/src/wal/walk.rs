@@ -59,6 +59,18 @@ pub enum WalEnded {
     },
 }
 
+impl WalEnded {
+    /// Whether this is how a file ends that was never filled: zeros, or pages of its earlier life, as a recycled file has
+    /// them. Before a segment that exists on the same timeline it is damage all the same.
+    pub fn is_unfilled(&self) -> bool {
+        match self {
+            Self::NothingWritten { .. } => true,
+            Self::Page { at, fault: PageFault::OtherAddress { found } } => found < at,
+            _ => false,
+        }
+    }
+}
+
 /// What a walk began with: the rest of a record from an earlier segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Continuation {
@@ -68,6 +80,8 @@ pub struct Continuation {
     pub piece: Piece,
     /// Where the record ends, if here.
     pub end: Option<Lsn>,
+    /// The page from which on the server overwrote it, after a crash in which its rest was lost: it will never be whole.
+    pub lost_at: Option<Lsn>,
 }
 
 /// What a walk found beside the records that it handed out.
@@ -87,7 +101,7 @@ pub struct Walked {
     pub records: u64,
     /// The last switch record: the rest of its segment is empty.
     pub switched: Option<RecordAt>,
-    /// How many records were begun and lost in crashes before they were whole.
+    /// How many records were begun, or went on, and were lost in crashes before they were whole.
     pub overwritten: u32,
     /// The record that was begun and goes on behind what was given, or would if more had been written.
     pub unfinished: Option<Unfinished>,
@@ -223,6 +237,9 @@ impl WalWalk {
             if matches!(self.at, At::Inside | At::Rest(_)) {
                 self.walked.overwritten = self.walked.overwritten.saturating_add(1);
             }
+            if let (At::Rest(_), Some(continuation)) = (self.at, &mut self.walked.continuation) {
+                continuation.lost_at = Some(header.address);
+            }
             self.at = At::Record;
             return Ok(());
         }
@@ -247,7 +264,8 @@ impl WalWalk {
         if continued > 0 {
             self.at = At::Rest(continued);
             let piece = Piece::default();
-            self.walked.continuation = Some(Continuation { remaining: continued, piece, end: None });
+            self.walked.continuation =
+                Some(Continuation { remaining: continued, piece, end: None, lost_at: None });
         }
     }
 

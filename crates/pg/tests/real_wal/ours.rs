@@ -63,7 +63,9 @@ pub(crate) fn compare_segments_alone(left: &Left, found: &Found) {
         }
         if let (Some(joined), Some(rest)) = (&mut joiner, &walked.continuation) {
             joined.add(rest.remaining, &rest.piece).expect("pieces that belong together");
-            if let Some(end) = rest.end {
+            if rest.lost_at.is_some() {
+                joiner = None;
+            } else if let Some(end) = rest.end {
                 let record = joined.finish(end).expect("a whole record");
                 if record.main_data().whole().is_some() {
                     Meaning::of(&record).expect("a meaning");

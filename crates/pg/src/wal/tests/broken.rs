@@ -47,6 +47,33 @@ fn each_fault_is_named_where_it_is() {
 }
 
 #[test]
+fn a_recycled_file_ends_like_one_that_was_never_filled() {
+    let (writer, _) = plain(40);
+    let mut segments = writer.segments();
+    let zeros = ended(&segments);
+    assert!(matches!(zeros, WalEnded::NothingWritten { .. }) && zeros.is_unfilled());
+    let filled = writer.bytes.len().next_multiple_of(8192);
+    let mut old = WalWriter::new(of(17), SegmentNo(2));
+    old.raw(1, 10, 0, &vec![0; 1 << 20]);
+    segments[0][filled..].copy_from_slice(&old.segments()[0][filled..]);
+    let stale = ended(&segments);
+    let at = Lsn((5 << 20) + filled as u64);
+    // The page in which WAL ends is zeros behind that end; only the pages behind it are old.
+    assert_eq!(stale, zeros);
+    let exact = 8192 - writer.bytes.len() % 8192;
+    let mut full = writer.clone();
+    full.record(&RecordSpec::of(10, 0, &vec![1; exact - 29]));
+    let mut segments = full.segments();
+    segments[0][filled..].copy_from_slice(&old.segments()[0][filled..]);
+    let stale = ended(&segments);
+    let found = Lsn((2 << 20) + filled as u64);
+    assert_eq!(stale, WalEnded::Page { at, fault: PageFault::OtherAddress { found } });
+    assert!(stale.is_unfilled());
+    let newer = WalEnded::Page { at, fault: PageFault::OtherAddress { found: Lsn(at.0 + 8192) } };
+    assert!(!newer.is_unfilled());
+}
+
+#[test]
 fn a_page_of_an_earlier_timeline_ends_the_walk() {
     let (mut writer, _) = plain(3);
     writer.timeline = Timeline::new(3).unwrap();

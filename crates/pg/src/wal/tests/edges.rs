@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Walks each segment alone and joins what crosses; returns records in order.
-fn one_by_one(of: WalOf, segments: &[Vec<u8>]) -> Vec<Seen> {
+pub(super) fn one_by_one(of: WalOf, segments: &[Vec<u8>]) -> Vec<Seen> {
     let mut records: Vec<Seen> = Vec::new();
     let mut joiner: Option<Joiner> = None;
     for (number, segment) in (5u64..).zip(segments) {
@@ -16,7 +16,9 @@ fn one_by_one(of: WalOf, segments: &[Vec<u8>]) -> Vec<Seen> {
         match (&mut joiner, &walked.continuation) {
             (Some(joined), Some(continuation)) => {
                 joined.add(continuation.remaining, &continuation.piece).unwrap();
-                if let Some(end) = continuation.end {
+                if continuation.lost_at.is_some() {
+                    joiner = None;
+                } else if let Some(end) = continuation.end {
                     records.push(seen(&joined.finish(end).unwrap()));
                     joiner = None;
                 }
@@ -33,7 +35,7 @@ fn one_by_one(of: WalOf, segments: &[Vec<u8>]) -> Vec<Seen> {
     records
 }
 
-fn without_payload(records: Vec<Seen>) -> Vec<Seen> {
+pub(super) fn without_payload(records: Vec<Seen>) -> Vec<Seen> {
     records.into_iter().map(|record| Seen { payload: None, ..record }).collect()
 }
 

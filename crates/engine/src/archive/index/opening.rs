@@ -53,7 +53,7 @@ impl Opening {
             self.carry = None;
             return Ok(());
         }
-        let Some(Continuation { remaining, piece, end }) = walked.continuation else {
+        let Some(Continuation { remaining, piece, end, .. }) = walked.continuation else {
             return Err(unfit(&"it is left open, and the segment begins with another one"));
         };
         carry.joiner.add(remaining, &piece).map_err(|fault| unfit(&fault))?;
@@ -91,12 +91,12 @@ impl Opening {
 
 /// Whether the record that goes on at the start of a walk is given up within it.
 pub(super) fn is_given_up(walked: &Walked) -> bool {
-    walked.overwritten > 0 && walked.continuation.as_ref().is_some_and(|rest| rest.end.is_none())
+    walked.continuation.as_ref().is_some_and(|rest| rest.lost_at.is_some())
 }
 
 /// Whether that record fills all that was walked.
 pub(super) fn is_filled(walked: &Walked) -> bool {
-    walked.overwritten == 0 && walked.continuation.as_ref().is_some_and(|rest| rest.end.is_none())
+    walked.continuation.as_ref().is_some_and(|rest| rest.end.is_none() && rest.lost_at.is_none())
 }
 
 /// How many pages, from here on, so many bytes of a record take.

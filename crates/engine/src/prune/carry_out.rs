@@ -14,6 +14,7 @@ use super::look::TombstoneSeen;
 use super::needed::Needed;
 use super::plan::Amounts;
 use crate::monitor::{Finding, Monitor};
+use crate::retention::WalRanges;
 
 /// Deletions at the same time.
 const AT_ONCE: usize = 8;
@@ -134,8 +135,8 @@ impl Work<'_> {
                 number = next_folder(segment, number, size);
             }
             let free = self.needed.free_wal(range.timeline, (range.first, range.last));
-            let needed_again = Needed::of_wal([(range.timeline, free)].into());
-            let spared = needed_again.free_wal(range.timeline, (range.first, range.last));
+            let free = WalRanges::of(free.into_iter().map(|(first, last)| (range.timeline, first, last)));
+            let spared = free.outside(range.timeline, (range.first, range.last));
             carried.spared.wal.extend(spared.into_iter().map(|(first, last)| WalOf {
                 timeline: range.timeline,
                 first,

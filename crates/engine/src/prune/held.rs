@@ -1,6 +1,5 @@
 //! The holds of all places of a cluster, for whoever shows or changes them.
 
-use seawall_repo::condemned::PolicyRecord;
 use seawall_repo::layout::Place;
 
 use super::look::{Broken, HoldSeen, holds, policies};
@@ -17,7 +16,7 @@ pub(crate) async fn held(
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<(Place, HoldSeen)>> {
     let mut broken = Broken::new();
-    let policies: Vec<(PolicyRecord, _)> = policies(repository, &mut broken, findings).await?;
+    let policies = policies(repository, &mut broken, findings).await?.records;
     let known = policies.last().map(|(policy, _)| policy.holds.clone()).unwrap_or_default();
     let mut all = Vec::new();
     for adoption in repository.adoptions().await? {

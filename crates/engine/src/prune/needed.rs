@@ -4,7 +4,7 @@
 //! Promises: pure. Whatever a kept backup, a running backup, a hold or a window may read is in here; where that is not known for
 //! certain (a manifest that cannot be read, an intent that cannot be read, WAL of unknown ancestry) everything it could be is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use seawall_pg::{SegmentNo, Timeline, WalFileName, WalSegmentSize};
 use seawall_repo::id::BackupId;
@@ -14,7 +14,7 @@ use seawall_repo::time::Time;
 
 use super::bodies::Bodies;
 use super::look::{DEAD_AFTER, PlaceSeen, WalSeen};
-use crate::retention::{Decision, Span, WalKeep};
+use crate::retention::{Decision, Span, WalKeep, WalRanges};
 
 /// How long an intent that counts no more is left standing.
 const INTENT_KEPT: Span = Span::hours(48);
@@ -33,17 +33,12 @@ pub(super) struct Needed {
     maps: HashSet<BackupId>,
     packs: HashMap<BackupId, HashSet<u32>>,
     intents: HashSet<BackupId>,
-    wal: BTreeMap<Timeline, Vec<(SegmentNo, SegmentNo)>>,
+    wal: WalRanges,
     histories: BTreeSet<Timeline>,
     size: Option<WalSegmentSize>,
 }
 
 impl Needed {
-    /// Of this WAL alone; ranges rise.
-    pub(super) fn of_wal(wal: BTreeMap<Timeline, Vec<(SegmentNo, SegmentNo)>>) -> Self {
-        Self { wal, ..Self::default() }
-    }
-
     /// Whether an object of this place is needed. What this version does not know, and what stands for itself (certificates, holds,
     /// tombstones, events), always is.
     pub(super) fn needs(&self, named: &Named) -> bool {
@@ -92,24 +87,7 @@ impl Needed {
         if self.all_wal.is_some() {
             return Vec::new();
         }
-        let (mut from, last) = range;
-        let mut free = Vec::new();
-        for (first, end) in self.wal.get(&timeline).into_iter().flatten() {
-            if *first > last {
-                break;
-            }
-            if from < *first
-                && let Some(before) = first.prev()
-            {
-                free.push((from, before));
-            }
-            let Some(next) = end.next() else { return free };
-            from = from.max(next);
-        }
-        if from <= last {
-            free.push((from, last));
-        }
-        free
+        self.wal.outside(timeline, range)
     }
 
     fn needs_wal(&self, file: WalFileName) -> bool {
@@ -202,10 +180,10 @@ impl Needed {
             since = Some(since.map_or(begun, |before| before.min(begun)));
         }
         let Some(since) = since else { return };
-        for (timeline, runs) in seen.wal.map.iter().flat_map(|map| &map.timelines) {
-            let young = runs.iter().filter(|run| run.last_stored >= since);
-            self.wal.entry(*timeline).or_default().extend(young.map(|run| (run.first, run.last)));
-        }
+        let all = seen.wal.map.iter().flat_map(|map| &map.timelines);
+        let all = all.flat_map(|(timeline, runs)| runs.iter().map(|run| (*timeline, run)));
+        let young = all.filter(|(_, run)| run.last_stored >= since);
+        self.wal.add(young.map(|(timeline, run)| (timeline, run.first, run.last)));
     }
 
     /// What a backup without manifest and without word left may still be taken up; and a late put may belong to one whose word is
@@ -227,30 +205,24 @@ impl Needed {
         stays: &dyn Fn(BackupId) -> bool,
         bodies: &Bodies,
     ) -> Self {
-        let mut needed = self.clone();
+        let (mut needed, mut wal) = (self.clone(), Vec::new());
         for entry in &seen.backups {
             if needed.manifests.contains(&entry.id) || !stays(entry.id) {
                 continue;
             }
             needed.manifests.insert(entry.id);
             needed.add_backup(&entry.header, bodies);
-            for (timeline, range) in consistency(&seen.wal, &entry.header) {
-                needed.wal.entry(timeline).or_default().push(range);
-            }
+            let consistent = consistency(&seen.wal, &entry.header).into_iter();
+            wal.extend(consistent.map(|(timeline, (first, last))| (timeline, first, last)));
         }
-        needed.wal.values_mut().for_each(|ranges| ranges.sort_unstable());
+        needed.wal.add(wal);
         needed
     }
 
     fn add_wal(&mut self, seen: &PlaceSeen, decided: &Decided<'_>) {
-        for keep in decided.wal {
-            self.wal.entry(keep.timeline).or_default().push((keep.first, keep.last));
-        }
+        self.wal.add(decided.wal.iter().map(|keep| (keep.timeline, keep.first, keep.last)));
         if seen.wal.map.is_none() {
             self.all_wal.get_or_insert_with(|| "no backup says how long its segments are".to_owned());
-        }
-        for ranges in self.wal.values_mut() {
-            ranges.sort_unstable();
         }
     }
 }
@@ -276,29 +248,4 @@ pub(super) fn consistency(wal: &WalSeen, header: &ManifestHeader) -> Vec<(Timeli
         }
     }
     ranges
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn free_wal_is_what_no_range_holds(
-            mut ranges in proptest::collection::vec((0u64..40, 0u64..6), 0..8), from in 0u64..40, length in 0u64..20
-        ) {
-            ranges.sort_unstable();
-            let kept: Vec<_> = ranges.iter().map(|(at, more)| (SegmentNo(*at), SegmentNo(at + more))).collect();
-            let needed = Needed { wal: [(Timeline::FIRST, kept.clone())].into(), ..Needed::default() };
-            let free = needed.free_wal(Timeline::FIRST, (SegmentNo(from), SegmentNo(from + length)));
-            for number in (0..70).map(SegmentNo) {
-                let inside = SegmentNo(from) <= number && number <= SegmentNo(from + length);
-                let held = kept.iter().any(|(first, last)| *first <= number && number <= *last);
-                let said = free.iter().any(|(first, last)| *first <= number && number <= *last);
-                prop_assert_eq!(said, inside && !held, "{:?} {:?} {:?}", number, kept, free);
-            }
-        }
-    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Promises: pure; the reason for every backup stands in its decision, and everything else follows from [`Needed`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use seawall_pg::{SegmentNo, Timeline};
+use seawall_pg::Timeline;
 use seawall_repo::condemned::{Condemned, HoldOn, NumberedOf, WalOf, runs};
 use seawall_repo::id::BackupId;
 use seawall_store::RegionName;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::look::{Numbered, PlaceSeen, Seen};
 use super::needed::{Decided, Needed, needed};
 use super::settle::Settled;
-use crate::retention::{histories_needed, wal_needed};
+use crate::retention::{WalRanges, histories_needed, wal_needed};
 
 /// How much of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -206,14 +206,9 @@ fn without_numbers<'a>(all: &[NumberedOf], waiting: impl Iterator<Item = &'a Num
 }
 
 fn without_wal<'a>(all: &[WalOf], waiting: impl Iterator<Item = &'a WalOf>) -> Vec<WalOf> {
-    let mut known: BTreeMap<Timeline, Vec<(SegmentNo, SegmentNo)>> = BTreeMap::new();
-    for of in waiting {
-        known.entry(of.timeline).or_default().push((of.first, of.last));
-    }
-    known.values_mut().for_each(|ranges| ranges.sort_unstable());
-    let known = Needed::of_wal(known);
+    let known = WalRanges::of(waiting.map(|of| (of.timeline, of.first, of.last)));
     let left = all.iter().flat_map(|of| {
-        let free = known.free_wal(of.timeline, (of.first, of.last));
+        let free = known.outside(of.timeline, (of.first, of.last));
         free.into_iter().map(|(first, last)| WalOf { timeline: of.timeline, first, last })
     });
     left.collect()

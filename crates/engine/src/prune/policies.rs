@@ -39,16 +39,10 @@ pub(super) struct Effective {
 pub(super) fn effective(seen: &Seen, rules: &RetentionRules) -> Effective {
     let known: Vec<(Kept, Time)> =
         seen.policies.iter().filter_map(|(record, since)| Some((kept_of(record)?, *since))).collect();
-    let delay =
-        known.last().map_or(rules.shrink_delay, |(kept, _)| kept.shrink_delay.max(rules.shrink_delay));
-    let mut policies = Vec::new();
-    let mut until = None;
-    for (index, (kept, _)) in known.iter().enumerate() {
-        // A policy was in force until the next one; the newest still is, as far as the store knows.
-        let ended = known.get(index + 1).map_or(seen.now, |(_, since)| *since);
-        let counts_until = delay.after(ended);
-        if counts_until > seen.now && kept.policy != rules.policy {
-            policies.push(kept.policy.clone());
+    let (mut policies, mut until) = (Vec::new(), None);
+    for (policy, counts_until) in counting(&known, rules.shrink_delay, seen.now) {
+        if *policy != rules.policy {
+            policies.push(policy.clone());
             until = until.max(Some(counts_until));
         }
     }
@@ -61,6 +55,29 @@ pub(super) fn effective(seen: &Seen, rules: &RetentionRules) -> Effective {
     });
     let shrinking_until = until.filter(|_| policy != rules.policy);
     Effective { policy, shrinking_until, recorded }
+}
+
+/// The rules that these records put in force at a time, for whoever has no settings. None where there is no record, or one that
+/// this version does not understand.
+pub(super) fn in_force(records: &[(PolicyRecord, Time)], now: Time) -> Option<Policy> {
+    let known: Option<Vec<(Kept, Time)>> =
+        records.iter().map(|(record, since)| Some((kept_of(record)?, *since))).collect();
+    let known = known?;
+    let (newest, _) = known.last()?;
+    let mut policies = vec![newest.policy.clone()];
+    policies.extend(counting(&known, Span::seconds(0), now).map(|(policy, _)| policy.clone()));
+    Some(Policy::most_generous(&policies))
+}
+
+/// The recorded policies that still count, and until when, if nothing changes.
+fn counting(known: &[(Kept, Time)], delay: Span, now: Time) -> impl Iterator<Item = (&Policy, Time)> {
+    let delay = known.last().map_or(delay, |(kept, _)| kept.shrink_delay.max(delay));
+    let each = known.iter().enumerate().map(move |(index, (kept, _))| {
+        // A policy was in force until the next one; the newest still is, as far as the store knows.
+        let ended = known.get(index + 1).map_or(now, |(_, since)| *since);
+        (&kept.policy, delay.after(ended))
+    });
+    each.filter(move |(_, counts_until)| *counts_until > now)
 }
 
 fn kept_of(record: &PolicyRecord) -> Option<Kept> {

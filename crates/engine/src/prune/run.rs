@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::carry_out::{Carried, carry_out};
 use super::clocks::clocks;
+use super::forget::forget_old_stones;
 use super::look::{PlaceSeen, Seen, TombstoneSeen, look};
 use super::plan::{Amounts, PlacePlan, plan};
 use super::policies::{self, effective};
@@ -30,9 +31,6 @@ use crate::events;
 use crate::monitor::{Finding, Monitor};
 use crate::repository::{Repository, reason};
 use crate::retention::{Policy, Span, simulate};
-
-/// How long tombstones that were carried out everywhere stay, so that a region that comes back late learns of them.
-const STONES_KEPT: Span = Span::days(90);
 
 /// How to prune.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,7 +74,7 @@ pub async fn prune(
     let plans = plan(&seen, &settled);
     let regions = run.carry_out(&seen, &plans, &mut settled).await?;
     let tombstones = run.condemn(&seen, &plans).await?;
-    run.forget_old_stones(&seen).await;
+    run.findings.extend(forget_old_stones(&run.set, &seen, &settled).await);
     let mut report = report(repository, &seen, &effective, &settled, &plans, false);
     (report.regions, report.tombstones) = (regions, tombstones);
     report.findings.append(&mut run.findings);
@@ -301,39 +299,6 @@ impl<'a> Run<'a> {
         Ok(written)
     }
 
-    /// Deletes tombstones that were carried out everywhere long ago. What cannot be deleted stays for the next run.
-    async fn forget_old_stones(&mut self, seen: &Seen) {
-        let old = |since: Time| Span::between(since, seen.now) >= STONES_KEPT;
-        for place in &seen.places {
-            let mut names = Vec::new();
-            let over =
-                |stone: &&TombstoneSeen| stone.ended().is_some_and(old) && !explains_a_gap(place, stone);
-            for stone in place.tombstones.iter().filter(over) {
-                let (place, id) = (place.place.clone(), stone.record.tombstone);
-                // The stone before its ends: an end without a stone means nothing, a stone without its end would.
-                names.push(Named::Tombstone { place: place.clone(), id }.to_name());
-                names.push(Named::TombstoneRevoked { place: place.clone(), id }.to_name());
-                let done = stone.done.keys().filter_map(|region| RegionLabel::new(region));
-                names.extend(
-                    done.map(|region| Named::TombstoneDone { place: place.clone(), id, region }.to_name()),
-                );
-            }
-            names.extend(place.strays.iter().filter(|(_, since)| old(*since)).map(|(name, _)| name.clone()));
-            for region in self.set.attached() {
-                for name in &names {
-                    if let Err(error) = region.delete(name.as_str()).await {
-                        self.findings.push(Finding {
-                            id: "prune.not-deleted",
-                            what: format!("{name} in region {} stays: {}", region.name(), error.chain()),
-                            hint: Some("it is tried again by the next prune".to_owned()),
-                        });
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
     /// The record of what was deleted, when and by which rule.
     async fn tell(&self, report: &PruneReport, settled: &Settled) -> Result<()> {
         #[derive(Serialize)]
@@ -369,13 +334,6 @@ fn due<'s>(place: &'s PlaceSeen, region: &RegionName, now: Time) -> Vec<&'s Tomb
         .collect();
     due.sort_by_key(|stone| stone.record.condemned.manifests.is_empty());
     due
-}
-
-/// Whether a tombstone names WAL behind the beginning of a backup that is there: it tells whoever verifies that this WAL was not lost.
-fn explains_a_gap(place: &PlaceSeen, stone: &TombstoneSeen) -> bool {
-    let Some(size) = stone.record.segment_size else { return false };
-    let starts = || place.backups.iter().map(|entry| size.segment_of(entry.header.start));
-    stone.record.condemned.wal.iter().any(|of| starts().any(|start| start <= of.first))
 }
 
 fn name_broken(seen: &Seen, findings: &mut Vec<Finding>) {

@@ -282,26 +282,33 @@ async fn a_look_at_a_later_day_shows_what_will_have_left_and_changes_nothing() {
     assert_eq!(names(&bench, 0).await, before);
 }
 
+/// With rules as they were a gap lies where nothing is kept; rules that grew ask for what is gone.
 #[tokio::test]
-async fn a_tombstone_stays_while_it_explains_a_gap_in_wal_and_leaves_behind_it() {
-    let (bench, _ids) = days(6).await;
-    let yearly = |yearly| RetentionRules {
-        policy: Policy { yearly, daily: 1, ..Policy::default() },
-        shrink_delay: Span::seconds(0),
-        grace: Span::hours(24),
-    };
-    let stones = |names: BTreeSet<String>| names.iter().filter(|name| name.contains("/tombstone/")).count();
-    for hours_on in [0, 30, 100 * 24, 30] {
-        hours(&bench, hours_on);
-        pruned(&bench, &yearly(1)).await;
+async fn a_tombstone_stays_while_it_explains_a_gap_that_the_rules_ask_about() {
+    for (pitr, stays) in [(None, false), (Some(Span::days(1_000)), true)] {
+        let (bench, _ids) = days(6).await;
+        let yearly = |yearly, pitr| RetentionRules {
+            policy: Policy { yearly, daily: 1, pitr, ..Policy::default() },
+            shrink_delay: Span::seconds(0),
+            grace: Span::hours(24),
+        };
+        let stones =
+            |names: BTreeSet<String>| names.iter().filter(|name| name.contains("/tombstone/")).count();
+        // Those that name intents alone are given up after another hundred days.
+        let days = 24;
+        let steps = [(0, None), (30, None), (30, None), (100 * days, pitr), (30, pitr), (100 * days, pitr)];
+        for (hours_on, pitr) in steps {
+            hours(&bench, hours_on);
+            pruned(&bench, &yearly(1, pitr)).await;
+        }
+        assert_eq!(manifests(&bench, 0).await.len(), 2, "the first of the year and the last");
+        assert_eq!(stones(names(&bench, 0).await) > 0, stays, "{pitr:?}");
+        for hours_on in [0, 30, 100 * 24, 30] {
+            hours(&bench, hours_on);
+            pruned(&bench, &yearly(0, None)).await;
+        }
+        assert_eq!((manifests(&bench, 0).await.len(), stones(names(&bench, 0).await)), (1, 0));
     }
-    assert_eq!(manifests(&bench, 0).await.len(), 2, "the first of the year and the last");
-    assert!(stones(names(&bench, 0).await) > 0, "WAL is missing between them, and nothing else says why");
-    for hours_on in [0, 30, 100 * 24, 30] {
-        hours(&bench, hours_on);
-        pruned(&bench, &yearly(0)).await;
-    }
-    assert_eq!((manifests(&bench, 0).await.len(), stones(names(&bench, 0).await)), (1, 0));
 }
 
 #[tokio::test]

@@ -9,22 +9,28 @@
 
 mod calendar;
 mod decide;
+mod expected;
 mod explain;
 mod floor;
 mod lineage;
 mod path;
 mod point;
 mod policy;
+mod ranges;
 mod rules;
+mod runs;
 mod scene;
 mod simulate;
 mod wal;
 mod window;
 
 pub use decide::{Against, Decision, Reason, Rule, Why, decide, judge};
+pub(crate) use expected::wal_expected;
 pub use explain::explain;
 pub use point::{Input, Lineage, Point};
 pub use policy::{MARGIN, Policy, PolicyError, Span};
+pub(crate) use ranges::WalRanges;
+pub(crate) use runs::WalRuns;
 pub use simulate::{Foreseen, Leaving, leaving, simulate};
 pub use wal::{WalKeep, WalMap, WalReason, WalRun, histories_needed, wal_needed};
 

@@ -80,7 +80,7 @@ pub(super) struct Held {
     pub(super) backups: BTreeMap<BackupId, Backup>,
     pub(super) wal: WalHeld,
     pub(super) histories: BTreeMap<Timeline, History>,
-    /// Segments that are missing or of no use.
+    /// Segments that are missing, or let go.
     pub(super) broken: Vec<(Timeline, SegmentNo, SegmentNo)>,
 }
 

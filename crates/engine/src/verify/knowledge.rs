@@ -10,24 +10,22 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream;
 use seawall_pg::{ControlFile, Lsn, Timeline, Version, WalSegmentSize};
-use seawall_repo::compress::Decompressor;
 use seawall_repo::condemned::{Condemned, Tombstone};
 use seawall_repo::id::{BackupId, RecordId};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::manifest::Manifest;
-use seawall_repo::object::WholeObject;
 use seawall_repo::pack::PackId;
 use seawall_repo::records::{Adoption, Intent};
 use seawall_repo::time::Time;
 use seawall_store::{Held as Listing, Listed, RegionName};
 
-use super::found::Way;
+use super::manifests::{ReadManifest, manifest};
 use super::numbers::Numbers;
-use super::object::Wrong;
 use super::outcome::Copy;
 use super::tasks::{Outcome, Reading};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::repository::Repository;
+use crate::retention::{Lineage, WalRanges};
 
 /// A word about what is used is dead so long after it was given.
 const INTENT_LIVES: Duration = Duration::from_secs(24 * 3600);
@@ -46,6 +44,11 @@ pub(super) struct Backup {
     pub(super) checksums: bool,
     pub(super) damaged_pages: u64,
     pub(super) relation_segment_blocks: u32,
+    /// When it was stored first, by the store; when it ended, by its writer.
+    pub(super) stored: Time,
+    pub(super) claimed: Time,
+    /// Whether it holds nothing.
+    pub(super) empty: bool,
 }
 
 /// What one region's manifests say.
@@ -69,6 +72,7 @@ pub(super) struct BadManifest {
 #[derive(Debug)]
 pub(super) struct Knowledge {
     pub(super) place: Place,
+    pub(super) lineage: Lineage,
     pub(super) version: Option<Version>,
     pub(super) size: Option<WalSegmentSize>,
     pub(super) regions: BTreeMap<RegionName, OfRegion>,
@@ -81,6 +85,8 @@ pub(super) struct Knowledge {
     pub(super) under_way: BTreeSet<BackupId>,
     pub(super) adopted: BTreeSet<PackId>,
     condemned: Vec<Condemned>,
+    /// What of WAL those name.
+    pub(super) condemned_wal: WalRanges,
     pub(super) bad: Vec<BadManifest>,
     /// Copies of manifests that were read and are good, by backup.
     pub(super) good: BTreeMap<BackupId, Vec<RegionName>>,
@@ -109,12 +115,12 @@ impl Knowledge {
         let mut reads = stream::iter(copies)
             .map(|(id, held, created)| read_manifest(reading.clone(), place.clone(), id, held, created))
             .buffered(reading.at_once);
-        while let Some((id, Listing { region, size_bytes, .. }, read)) = reads.next().await {
+        while let Some((id, Listing { region, size_bytes, .. }, created, read)) = reads.next().await {
             known.read.push((region.clone(), size_bytes));
             match read? {
                 Ok((manifest, copy)) => {
                     known.compare(id, copy);
-                    known.add(&region, *manifest);
+                    known.add(&region, *manifest, created);
                 }
                 Err(outcome) => {
                     let name = Named::Manifest { place: known.place.clone(), backup: id }.into();
@@ -132,6 +138,7 @@ impl Knowledge {
     fn new(place: Place, adoption: &Adoption, regions: &[RegionName]) -> Self {
         Self {
             place,
+            lineage: Lineage { system: adoption.system, after: adoption.after, adopted: adoption.adopted },
             version: Version::from_major(adoption.postgresql).ok(),
             size: None,
             regions: regions.iter().map(|region| (region.clone(), OfRegion::default())).collect(),
@@ -142,6 +149,7 @@ impl Knowledge {
             under_way: BTreeSet::new(),
             adopted: BTreeSet::new(),
             condemned: Vec::new(),
+            condemned_wal: WalRanges::default(),
             bad: Vec::new(),
             good: BTreeMap::new(),
             first: BTreeMap::new(),
@@ -176,7 +184,7 @@ impl Knowledge {
         }
     }
 
-    fn add(&mut self, region: &RegionName, manifest: Manifest) {
+    fn add(&mut self, region: &RegionName, manifest: Manifest, stored: Option<Time>) {
         let (header, body) = (manifest.header, manifest.body);
         let blocks =
             ControlFile::decode(&body.control).map_or(131_072, |control| control.relation_segment_blocks);
@@ -190,6 +198,9 @@ impl Knowledge {
             checksums: body.server.data_checksums,
             damaged_pages: header.damaged_pages,
             relation_segment_blocks: blocks,
+            stored: stored.unwrap_or(header.stopped),
+            claimed: header.stopped,
+            empty: header.bytes == 0,
         };
         self.good.entry(backup.id).or_default().push(region.clone());
         for row in &body.packs {
@@ -267,11 +278,6 @@ impl Knowledge {
         self.condemned.iter().any(|condemned| condemned.names(named, self.size))
     }
 
-    /// Whether anything is named by a tombstone.
-    pub(super) fn has_condemned(&self) -> bool {
-        !self.condemned.is_empty()
-    }
-
     async fn add_intents(&mut self, repository: &Repository) -> Result<()> {
         let now = crate::backup::now(repository.world())?;
         let mut newest: BTreeMap<BackupId, (u32, i64)> = BTreeMap::new();
@@ -318,6 +324,8 @@ impl Knowledge {
                 self.condemned.push(tombstone.value.condemned);
             }
         }
+        let wal = self.condemned.iter().flat_map(|condemned| &condemned.wal);
+        self.condemned_wal = WalRanges::of(wal.map(|of| (of.timeline, of.first, of.last)));
         Ok(())
     }
 
@@ -338,78 +346,15 @@ fn settle(folders: &mut BTreeMap<BackupId, Numbers>, numbers: Option<(BackupId, 
     }
 }
 
-type ReadManifest = Result<std::result::Result<(Box<Manifest>, Copy), Outcome>>;
-
 async fn read_manifest(
     reading: Reading,
     place: Place,
     id: BackupId,
     held: Listing,
     created: Option<Time>,
-) -> (BackupId, Listing, ReadManifest) {
+) -> (BackupId, Listing, Option<Time>, ReadManifest) {
     let read = manifest(&reading, &place, id, &held.region, created).await;
-    (id, held, read)
-}
-
-/// One region's copy of a manifest.
-pub(super) async fn manifest(
-    reading: &Reading,
-    place: &Place,
-    id: BackupId,
-    region: &RegionName,
-    created: Option<Time>,
-) -> ReadManifest {
-    let name: ObjectName = Named::Manifest { place: place.clone(), backup: id }.into();
-    // A revoked writer's manifest counts by when it was made: asked for where it was not listed just now.
-    let created = match created {
-        Some(created) => Some(created),
-        None => reading.repository.created(&name).await,
-    };
-    let bytes = match reading.get(&name, region, None).await {
-        Ok(bytes) if bytes.is_empty() => {
-            return Ok(Err(Outcome::Wrong(Wrong::new(Way::Damaged, "it is empty"))));
-        }
-        Ok(bytes) => bytes,
-        Err(outcome) => return Ok(Err(outcome)),
-    };
-    let (repository, region) = (reading.repository.clone(), region.clone());
-    let opened =
-        tokio::task::spawn_blocking(move || open_manifest(&repository, &name, &region, &bytes, created));
-    opened.await.map_err(|error| {
-        Error::bug("verify.panicked", "checking a manifest ended the thread that did it").because(error)
-    })?
-}
-
-fn open_manifest(
-    repository: &Repository,
-    name: &ObjectName,
-    region: &RegionName,
-    bytes: &[u8],
-    created: Option<Time>,
-) -> ReadManifest {
-    let mut decompressor = Decompressor::new()
-        .map_err(|error| Error::bug("verify.decompressor", "zstd could not be set up").because(error))?;
-    let (trust, keys) = (repository.trust(), repository.keys());
-    let whole = match WholeObject::open(name, bytes, trust, created, keys, &mut decompressor) {
-        Ok(whole) => whole,
-        Err(error) => return Ok(Err(Outcome::Wrong(error.into()))),
-    };
-    let Some(digest_key) = keys.digest_key(whole.head().generation(), trust.repository()) else {
-        return Ok(Err(Outcome::Wrong(Wrong::new(
-            Way::Damaged,
-            "the meta key of its generation is not at hand",
-        ))));
-    };
-    Ok(match Manifest::open(&whole, &digest_key, &mut decompressor) {
-        Ok(manifest) => {
-            let head = whole.head();
-            let (digest, writer) = (*head.head().plain_digest(), Some(head.head().writer()));
-            let copy = Copy { region: region.clone(), digest, generation: head.generation(), writer };
-            Ok((Box::new(manifest), copy))
-        }
-        Err(seawall_repo::manifest::ManifestError::Object(error)) => Err(Outcome::Wrong(error.into())),
-        Err(error) => Err(Outcome::Wrong(Wrong::new(Way::Damaged, error.to_string()))),
-    })
+    (id, held, created, read)
 }
 
 impl Backup {
@@ -433,6 +378,9 @@ impl Backup {
             checksums: true,
             damaged_pages: 0,
             relation_segment_blocks: 131_072,
+            stored: Time::EPOCH,
+            claimed: Time::EPOCH,
+            empty: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use seawall_store::RegionName;
 
 use super::endangers::{Endangered, Held};
 use super::found::{Found, Subject, Way};
-use super::knowledge;
+use super::manifests;
 use super::mend::{Urls, mend};
 use super::outcome::place_of;
 use super::pass::Progress;
@@ -90,7 +90,7 @@ async fn users_of(
     }
     let place = &progress.known.place;
     for backup in held.backups.keys() {
-        let Ok((manifest, _)) = knowledge::manifest(reading, place, *backup, region, None).await? else {
+        let Ok((manifest, _)) = manifests::manifest(reading, place, *backup, region, None).await? else {
             continue;
         };
         for row in &manifest.body.packs {

@@ -52,6 +52,8 @@ pub(super) struct Pass<'o> {
     /// The last object that was read for this round.
     pub(super) reached: Option<String>,
     pub(super) systems: BTreeMap<SystemId, Progress>,
+    /// When something was stored last, by any region.
+    pub(super) newest: Time,
     strangers: BTreeSet<SystemId>,
     regions: Vec<RegionName>,
 }
@@ -124,6 +126,7 @@ impl<'o> Pass<'o> {
             stopped: false,
             reached: None,
             systems: BTreeMap::new(),
+            newest: Time::EPOCH,
             strangers: BTreeSet::new(),
             regions: regions.to_vec(),
         }
@@ -149,10 +152,18 @@ impl<'o> Pass<'o> {
             .then_some((place.system, *backup))
     }
 
-    /// Takes the next name.
-    pub(super) fn take(&mut self, text: &str, held: &[Listing], gathered: &mut Gathered) -> Asks {
+    /// Takes the next name, and what it says.
+    pub(super) fn take(
+        &mut self,
+        text: &str,
+        name: Option<ObjectName>,
+        held: &[Listing],
+        gathered: &mut Gathered,
+    ) -> Asks {
         let shown: Vec<RegionName> = held.iter().map(|held| held.region.clone()).collect();
-        let Some(name) = ObjectName::parse(text) else {
+        let stored = held.iter().map(|held| held.modified_unix_us).max().and_then(Time::from_micros);
+        self.newest = stored.map_or(self.newest, |stored| stored.max(self.newest));
+        let Some(name) = name else {
             self.stranger(text, &shown, gathered);
             return Asks::Nothing;
         };
@@ -206,6 +217,12 @@ impl<'o> Pass<'o> {
     /// What this name asks to be read.
     fn asks(&mut self, name: ObjectName, held: &[Listing], gathered: &mut Gathered) -> Asks {
         let deep = self.is_deep(name.as_str());
+        let sizes_differ = held.windows(2).any(|pair| matches!(pair, [a, b] if a.size_bytes != b.size_bytes));
+        // Most names by far, decided without a thought.
+        let plain = matches!(name.named(), Named::Wal { .. } | Named::WalPart { .. } | Named::Event { .. });
+        if plain && !deep && !sizes_differ {
+            return Asks::Nothing;
+        }
         let named = name.named().clone();
         if deep && self.options.depth == Depth::Full && Kind::of(&named) != Kind::Records {
             self.reached = Some(name.to_string());
@@ -216,7 +233,6 @@ impl<'o> Pass<'o> {
             .map(|held| (held.region.clone(), held.size_bytes))
             .collect();
         let all = || held.iter().map(|held| (held.region.clone(), held.size_bytes)).collect();
-        let sizes_differ = held.windows(2).any(|pair| matches!(pair, [a, b] if a.size_bytes != b.size_bytes));
         let odd = self.odd(&named, &judged);
         let (copies, whole): (Vec<(RegionName, u64)>, bool) = match &named {
             Named::Manifest { place, backup } => {
@@ -350,7 +366,8 @@ impl<'o> Pass<'o> {
     ) {
         let Some(progress) = self.systems.get_mut(&system) else { return };
         // Every region is followed, also those that are not judged: they may have what another lacks.
-        let lacking = progress.wal.add(name.named(), shown, &progress.known);
+        let stored = held.iter().map(|held| held.modified_unix_us).min().and_then(Time::from_micros);
+        let lacking = progress.wal.add(name.named(), shown, stored, &progress.known);
         tell_parts(&lacking, progress, gathered);
         let least = (HEAD_BYTES_WITHOUT_HEADER + 2) as u64;
         for one in held.iter().filter(|held| held.size_bytes < least) {

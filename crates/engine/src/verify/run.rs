@@ -13,9 +13,11 @@ use seawall_repo::layout::{Named, ObjectName, Place as Folder, prefix};
 use seawall_store::{Listed, RegionName};
 use tokio::task::JoinSet;
 
+use super::expected::Expected;
 use super::found::Way;
-use super::knowledge::{self, Knowledge};
+use super::knowledge::Knowledge;
 use super::lacking::unknown_name;
+use super::manifests;
 use super::meaning::explain;
 use super::memory::{self, Place};
 use super::object::Wrong;
@@ -68,7 +70,8 @@ pub async fn verify(
         return Err(none_answered(&run.gathered));
     }
     let Run { pass, mut gathered, reading, .. } = run;
-    let held = wal_held::holes(&pass.systems, &mut gathered);
+    let expected = Expected::load(repository, &pass.systems, gathered.judged(), pass.newest).await;
+    let held = wal_held::holes(&pass.systems, &mut gathered, &expected);
     let findings = std::mem::take(&mut *gathered.findings());
     let (found, more) = findings.finish();
     let findings = explain(found, &pass.systems, &held, &reading).await?;
@@ -283,15 +286,14 @@ impl<'a> Run<'a> {
         if self.options.is_budgeted() && !self.pass.stopped && self.is_used_up() {
             self.pass.stopped = true;
         }
-        if let Some((system, backup)) =
-            ObjectName::parse(text).and_then(|name| self.pass.wants_manifest(&name))
-        {
+        let name = ObjectName::parse(text);
+        if let Some((system, backup)) = name.as_ref().and_then(|name| self.pass.wants_manifest(name)) {
             let manifest = self.any_manifest(system, backup).await?;
             if let Some(progress) = self.pass.systems.get_mut(&system) {
                 progress.enter(backup, manifest.as_deref());
             }
         }
-        match self.pass.take(text, held, &mut self.gathered) {
+        match self.pass.take(text, name, held, &mut self.gathered) {
             Asks::Nothing => Ok(()),
             Asks::Job(job) => {
                 self.drain(self.reading.at_once).await?;
@@ -321,7 +323,7 @@ impl<'a> Run<'a> {
         };
         for region in known.good.get(&backup).into_iter().flatten() {
             if let Ok((manifest, _)) =
-                knowledge::manifest(&self.reading, &known.place, backup, region, None).await?
+                manifests::manifest(&self.reading, &known.place, backup, region, None).await?
             {
                 return Ok(Some(manifest));
             }
@@ -355,7 +357,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             let place = known.place.clone();
-            let Ok((manifest, _)) = knowledge::manifest(&self.reading, &place, backup, &region, None).await?
+            let Ok((manifest, _)) = manifests::manifest(&self.reading, &place, backup, &region, None).await?
             else {
                 continue;
             };

@@ -3,4 +3,5 @@
 mod cases;
 mod ground;
 mod matrix;
+mod pruned;
 mod scale;

@@ -1,13 +1,15 @@
 //! The WAL of a place while its names go by, and in the end the holes: segments without which a backup cannot be made consistent, or
 //! points between backups cannot be reached.
 //!
-//! Pure. Promises: memory follows holes and timelines, not segments; WAL from before the oldest backup, WAL that a tombstone names and
-//! the space between two lives of a cluster are no holes.
+//! Pure. Promises: memory follows holes, timelines and days, not segments; WAL from before the oldest backup, WAL that the rules of
+//! retention do not ask for or that a tombstone names, and the space between two lives of a cluster are no holes. What makes a backup
+//! consistent is asked for as long as the backup is there.
 
 use std::collections::BTreeMap;
 
-use seawall_pg::{SegmentName, SegmentNo, Timeline, WalFileName};
+use seawall_pg::{SegmentName, SegmentNo, Timeline, WalFileName, WalSegmentSize};
 use seawall_repo::layout::{Named, ObjectName, PartedFile};
+use seawall_repo::time::Time;
 use seawall_repo::wal_object::PART_BYTES;
 use seawall_store::RegionName;
 
@@ -15,6 +17,7 @@ use super::endangers::Held;
 use super::knowledge::Knowledge;
 use super::numbers::Numbers;
 use crate::archive::inventory::WalHeld;
+use crate::retention::{WalMap, WalRanges, WalRuns};
 
 /// Consecutive segments that a region lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,15 @@ pub(super) struct Hole {
     pub(super) last: SegmentNo,
     /// Regions that have all of them.
     pub(super) elsewhere: Vec<RegionName>,
+}
+
+/// What is missing of a region's WAL.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    /// What the rules ask for, or a backup.
+    pub(super) holes: Vec<Hole>,
+    /// What pruning may have left: no finding, and no way through either.
+    pub(super) let_go: Vec<(Timeline, SegmentNo, SegmentNo)>,
 }
 
 /// A file in parts some of which a region lacks.
@@ -37,6 +49,8 @@ pub(super) struct LacksParts {
 #[derive(Debug, Default)]
 pub(super) struct WalSeen {
     pub(super) held: BTreeMap<RegionName, WalHeld>,
+    /// What all regions have together, with its age.
+    runs: WalRuns,
     /// The file whose parts go by, and which of them each region has.
     parted: Option<(PartedFile, BTreeMap<RegionName, Numbers>)>,
 }
@@ -47,6 +61,7 @@ impl WalSeen {
         &mut self,
         named: &Named,
         regions: &[RegionName],
+        stored: Option<Time>,
         known: &Knowledge,
     ) -> Vec<LacksParts> {
         let Some(size) = known.size else { return Vec::new() };
@@ -55,7 +70,19 @@ impl WalSeen {
                 let lacking = self.end_parts(known);
                 let number = file.segment().map(|name| name.number(size)).and_then(std::result::Result::ok);
                 for region in regions {
-                    self.held.entry(region.clone()).or_default().add(*file, number, None);
+                    match self.held.get_mut(region) {
+                        Some(held) => held.add(*file, number, None),
+                        None => self.held.entry(region.clone()).or_default().add(*file, number, None),
+                    }
+                }
+                match (file, number, stored) {
+                    (WalFileName::Segment(name), Some(number), Some(stored)) => {
+                        self.runs.segment(name.timeline(), number, stored);
+                    }
+                    (WalFileName::Partial(name), Some(number), Some(stored)) => {
+                        self.runs.partial(name.timeline(), number, stored);
+                    }
+                    _ => {}
                 }
                 let parted = PartedFile::of(*file).filter(|_| size.bytes() > PART_BYTES as u64);
                 self.parted = parted.map(|file| {
@@ -91,36 +118,66 @@ impl WalSeen {
         lacking.collect()
     }
 
-    /// The holes of a region.
-    pub(super) fn holes(&self, region: &RegionName, held: &Held, known: &Knowledge) -> Vec<Hole> {
-        let Some(size) = known.size else { return Vec::new() };
-        let mut missing: BTreeMap<Timeline, Vec<(SegmentNo, SegmentNo)>> = BTreeMap::new();
+    /// What all regions have together.
+    pub(super) fn map(&self, size: WalSegmentSize) -> WalMap {
+        self.runs.clone().finish(size)
+    }
+
+    /// What is missing in a region. `expected` is the WAL that the rules ask for; without it, all.
+    pub(super) fn missing(
+        &self,
+        region: &RegionName,
+        held: &Held,
+        known: &Knowledge,
+        expected: Option<&WalRanges>,
+    ) -> Missing {
+        let Some(size) = known.size else { return Missing::default() };
+        let mut asked = Vec::new();
         for backup in held.backups.values() {
-            for (timeline, number) in held.needed_by(backup) {
-                if !held.wal.has(timeline, number) {
-                    missing.entry(timeline).or_default().push((number, number));
-                }
-            }
+            let needed = held.needed_by(backup).into_iter();
+            let lacking = needed.filter(|(timeline, number)| !held.wal.has(*timeline, *number));
+            asked.extend(lacking.map(|(timeline, number)| (timeline, number, number)));
         }
+        let mut gaps = Vec::new();
         for timeline in held.timelines() {
-            for (on, first, last) in self.gaps_on_way(timeline, held, known) {
-                missing.entry(on).or_default().extend(self.not_condemned(on, first, last, known));
-            }
+            gaps.extend(self.gaps_on_way(timeline, held, known));
         }
-        let mut holes = Vec::new();
-        for (timeline, ranges) in missing {
-            for (first, last) in coalesced(ranges) {
-                let has_all = |wal: &WalHeld| {
-                    let range = wal.timelines.get(&timeline).and_then(|wal| wal.segments.holding(first));
-                    range.is_some_and(|range| range.last >= last)
-                };
-                let others = self.held.iter().filter(|(other, wal)| *other != region && has_all(wal));
-                let elsewhere = others.map(|(region, _)| region.clone()).collect();
-                holes.push(Hole { timeline, first, last, elsewhere });
-            }
+        for (timeline, first, last) in &gaps {
+            let ruled = match expected {
+                Some(expected) => expected.inside(*timeline, (*first, *last)),
+                None => vec![(*first, *last)],
+            };
+            let left = ruled.into_iter().flat_map(|part| known.condemned_wal.outside(*timeline, part));
+            asked.extend(left.map(|(first, last)| (*timeline, first, last)));
         }
-        holes.retain(|hole| SegmentName::new(hole.timeline, hole.last, size).is_ok());
-        holes
+        let asked = WalRanges::of(asked);
+        let let_go = WalRanges::of(gaps);
+        let let_go = let_go.iter().flat_map(|(timeline, first, last)| {
+            let rest = asked.outside(timeline, (first, last)).into_iter();
+            rest.map(move |(first, last)| (timeline, first, last)).collect::<Vec<_>>()
+        });
+        let is_name =
+            |(timeline, _, last): &(_, _, SegmentNo)| SegmentName::new(*timeline, *last, size).is_ok();
+        let holes = asked.iter().filter(is_name).map(|(timeline, first, last)| {
+            let elsewhere = self.elsewhere(region, timeline, (first, last));
+            Hole { timeline, first, last, elsewhere }
+        });
+        Missing { holes: holes.collect(), let_go: let_go.collect() }
+    }
+
+    /// The other regions that have all of a stretch.
+    fn elsewhere(
+        &self,
+        region: &RegionName,
+        timeline: Timeline,
+        (first, last): (SegmentNo, SegmentNo),
+    ) -> Vec<RegionName> {
+        let has_all = |wal: &WalHeld| {
+            let range = wal.timelines.get(&timeline).and_then(|wal| wal.segments.holding(first));
+            range.is_some_and(|range| range.last >= last)
+        };
+        let others = self.held.iter().filter(|(other, wal)| *other != region && has_all(wal));
+        others.map(|(region, _)| region.clone()).collect()
     }
 
     /// Gaps on the way of a timeline from its oldest backup to the last segment that any region has.
@@ -171,39 +228,4 @@ impl WalSeen {
         }
         gaps
     }
-
-    /// What of a gap no tombstone names.
-    fn not_condemned(
-        &self,
-        timeline: Timeline,
-        first: SegmentNo,
-        last: SegmentNo,
-        known: &Knowledge,
-    ) -> Vec<(SegmentNo, SegmentNo)> {
-        let Some(size) = known.size else { return Vec::new() };
-        if !known.has_condemned() {
-            return vec![(first, last)];
-        }
-        let mut left = Vec::new();
-        for number in (first.0..=last.0).map(SegmentNo) {
-            let Ok(name) = SegmentName::new(timeline, number, size) else { continue };
-            let named = Named::Wal { place: known.place.clone(), file: WalFileName::Segment(name) };
-            if !known.is_condemned(&named) {
-                left.push((number, number));
-            }
-        }
-        left
-    }
-}
-
-fn coalesced(mut ranges: Vec<(SegmentNo, SegmentNo)>) -> Vec<(SegmentNo, SegmentNo)> {
-    ranges.sort_unstable();
-    let mut all: Vec<(SegmentNo, SegmentNo)> = Vec::new();
-    for (first, last) in ranges {
-        match all.last_mut() {
-            Some((_, end)) if end.next().is_none_or(|after| first <= after) => *end = last.max(*end),
-            _ => all.push((first, last)),
-        }
-    }
-    all
 }

@@ -8,6 +8,7 @@ use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_store::RegionName;
 
 use super::endangers::Held;
+use super::expected::Expected;
 use super::found::{Found, Subject, Way};
 use super::knowledge::Knowledge;
 use super::outcome::Gathered;
@@ -49,6 +50,7 @@ pub(super) async fn histories(
 pub(super) fn holes(
     systems: &BTreeMap<SystemId, Progress>,
     gathered: &mut Gathered,
+    expected: &Expected,
 ) -> BTreeMap<(SystemId, RegionName), Held> {
     let mut all = BTreeMap::new();
     for (system, progress) in systems {
@@ -60,7 +62,10 @@ pub(super) fn holes(
                 histories: progress.histories.get(&region).cloned().unwrap_or_default(),
                 broken: Vec::new(),
             };
-            for hole in progress.wal.holes(&region, &held, &progress.known) {
+            let expected = expected.of(&region, *system);
+            let missing = progress.wal.missing(&region, &held, &progress.known, expected);
+            held.broken = missing.let_go;
+            for hole in missing.holes {
                 held.broken.push((hole.timeline, hole.first, hole.last));
                 if let Some(found) = hole_found(&hole, &region, &progress.known) {
                     gathered.find(found, Kind::Wal);

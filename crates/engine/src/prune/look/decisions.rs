@@ -241,12 +241,21 @@ pub(in crate::prune) async fn holds(
     Ok((seen, strange))
 }
 
-/// The policies that were ever in force, in order, and since when by the store's clock.
+/// The policies that were ever in force.
+#[derive(Debug, Default)]
+pub(in crate::prune) struct PoliciesSeen {
+    /// In order, and since when by the store's clock.
+    pub(in crate::prune) records: Vec<(PolicyRecord, Time)>,
+    /// One that is there and cannot be read.
+    pub(in crate::prune) unreadable: Option<ObjectName>,
+}
+
+/// Reads all policies.
 pub(in crate::prune) async fn policies(
     repository: &Repository,
     broken: &mut Broken,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<(PolicyRecord, Time)>> {
+) -> Result<PoliciesSeen> {
     let mut names: BTreeMap<u32, (ObjectName, Option<Time>)> = BTreeMap::new();
     each(repository, &prefix::policies(repository.cluster()), broken, |found| {
         if let Named::Policy { number, .. } = *found.name.named() {
@@ -255,14 +264,15 @@ pub(in crate::prune) async fn policies(
         }
     })
     .await;
-    let mut policies = Vec::new();
+    let mut seen = PoliciesSeen::default();
     for (number, (name, stored)) in names {
-        if let Read::Record(record) = read::<PolicyRecord>(repository, &name, findings).await?
-            && record.number == number
-            && record.cluster == *repository.cluster()
-        {
-            policies.push((record, stored.unwrap_or(Time::EPOCH)));
+        match read::<PolicyRecord>(repository, &name, findings).await? {
+            Read::Record(record) if record.number == number && record.cluster == *repository.cluster() => {
+                seen.records.push((record, stored.unwrap_or(Time::EPOCH)));
+            }
+            Read::Record(_) | Read::Unreadable => seen.unreadable = Some(name),
+            Read::Stranger => {}
         }
     }
-    Ok(policies)
+    Ok(seen)
 }

@@ -71,7 +71,7 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
     // First what keeps, then what is there: whatever comes meanwhile was announced before (`backup::intent`).
     let mut places: Vec<PlaceSeen> = Vec::new();
     let mut holds = Vec::new();
-    let policies = decisions::policies(repository, &mut broken, &mut findings).await?;
+    let policies = decisions::policies(repository, &mut broken, &mut findings).await?.records;
     let known = policies.last().map(|(policy, _)| policy.holds.clone()).unwrap_or_default();
     let adoptions = repository.adoptions().await?;
     let mut intents_of = BTreeMap::new();

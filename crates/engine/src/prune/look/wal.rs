@@ -8,15 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seawall_pg::{History, HistoryFile, SegmentNo, Timeline, WalFileName, WalSegmentSize};
 use seawall_repo::layout::{Named, Place};
-use seawall_repo::time::Time;
 
 use super::listing::{Broken, Found, each};
 use crate::archive::small;
 use crate::error::{Kind, Result};
 use crate::repository::Repository;
-use crate::retention::{WalMap, WalRun};
-
-const DAY_SECONDS: u64 = 86_400;
+use crate::retention::{WalMap, WalRuns};
 
 /// The WAL of a place.
 #[derive(Debug, Clone, Default)]
@@ -37,13 +34,7 @@ pub(in crate::prune) struct WalSeen {
 }
 
 impl WalSeen {
-    fn add(
-        &mut self,
-        found: &Found,
-        file: WalFileName,
-        size: Option<WalSegmentSize>,
-        partials: &mut Partials,
-    ) {
+    fn add(&mut self, found: &Found, file: WalFileName, size: Option<WalSegmentSize>, runs: &mut WalRuns) {
         self.objects += 1;
         self.bytes += found.bytes();
         let Some(segment) = file.segment() else {
@@ -64,44 +55,10 @@ impl WalSeen {
         }
         let Some(stored) = stored else { return };
         match file {
-            WalFileName::Segment(_) => {
-                let map = self.map.get_or_insert_with(|| WalMap { size, timelines: BTreeMap::new() });
-                append(map.timelines.entry(timeline).or_default(), number, stored);
-            }
-            WalFileName::Partial(_) => {
-                partials.insert((timeline, number), stored);
-            }
+            WalFileName::Segment(_) => runs.segment(timeline, number, stored),
+            WalFileName::Partial(_) => runs.partial(timeline, number, stored),
             WalFileName::BackupHistory { .. } | WalFileName::TimelineHistory(_) => {}
         }
-    }
-
-    /// The end of a timeline may be there only as a `.partial` file.
-    fn add_partials(&mut self, partials: Partials, size: WalSegmentSize) {
-        let map = self.map.get_or_insert_with(|| WalMap { size, timelines: BTreeMap::new() });
-        for ((timeline, number), stored) in partials {
-            let runs = map.timelines.entry(timeline).or_default();
-            if runs.last().is_none_or(|run| run.last < number) {
-                append(runs, number, stored);
-            }
-        }
-    }
-}
-
-type Partials = BTreeMap<(Timeline, SegmentNo), Time>;
-
-/// Adds a segment behind all others. A run holds WAL of one day, so that its age says something.
-fn append(runs: &mut Vec<WalRun>, number: SegmentNo, stored: Time) {
-    match runs.last_mut() {
-        Some(run) if run.last >= number => {}
-        Some(run)
-            if run.last.next() == Some(number)
-                && run.first_stored.seconds() / DAY_SECONDS == stored.seconds() / DAY_SECONDS =>
-        {
-            run.last = number;
-            run.first_stored = run.first_stored.min(stored);
-            run.last_stored = run.last_stored.max(stored);
-        }
-        _ => runs.push(WalRun { first: number, last: number, first_stored: stored, last_stored: stored }),
     }
 }
 
@@ -117,9 +74,9 @@ pub(super) async fn wal(
         seen.unclear = Some(why);
         None
     });
-    let mut partials = Partials::new();
+    let mut runs = WalRuns::default();
     let strange = each(repository, &place.wal(), broken, |found| match *found.name.named() {
-        Named::Wal { file, .. } => seen.add(&found, file, size, &mut partials),
+        Named::Wal { file, .. } => seen.add(&found, file, size, &mut runs),
         Named::WalPart { .. } => {
             seen.objects += 1;
             seen.bytes += found.bytes();
@@ -127,9 +84,7 @@ pub(super) async fn wal(
         _ => {}
     })
     .await;
-    if let Some(size) = size {
-        seen.add_partials(partials, size);
-    }
+    seen.map = size.map(|size| runs.finish(size));
     seen.histories.insert(Timeline::FIRST, History::root(Timeline::FIRST));
     for timeline in seen.history_files.clone() {
         let name = Named::Wal { place: place.clone(), file: WalFileName::TimelineHistory(timeline) }.into();
@@ -149,23 +104,4 @@ pub(super) async fn wal(
         }
     }
     Ok((seen, strange))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_ends_at_a_hole_and_at_the_end_of_a_day() {
-        let at = |seconds: i64| Time::from_micros(seconds * 1_000_000).unwrap();
-        let mut runs = Vec::new();
-        for (number, seconds) in [(1, 10), (2, 5), (4, 20), (5, 86_401), (5, 86_500), (6, 86_400)] {
-            append(&mut runs, SegmentNo(number), at(seconds));
-        }
-        let said: Vec<_> = runs
-            .iter()
-            .map(|run| (run.first.0, run.last.0, run.first_stored.seconds(), run.last_stored.seconds()))
-            .collect();
-        assert_eq!(said, [(1, 2, 5, 10), (4, 4, 20, 20), (5, 6, 86_400, 86_401)]);
-    }
 }

@@ -3,6 +3,7 @@
 //! A history that fails is named by its number: `Dice::new(number)` makes it again.
 
 mod examples;
+mod gaps;
 mod properties;
 mod reach;
 mod reference;

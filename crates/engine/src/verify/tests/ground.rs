@@ -89,6 +89,15 @@ impl Ground {
         let mut bench = Bench::with(2, mebibytes).await;
         // What is stored in memory is dated by the real clock, and intents live by it.
         bench.world = World::system();
+        Self::over(bench).await
+    }
+
+    /// An empty repository whose stores and hosts go by the clock of the test.
+    pub(super) async fn with_time(mebibytes: u32) -> Self {
+        Self::over(Bench::with(2, mebibytes).await).await
+    }
+
+    async fn over(bench: Bench) -> Self {
         let host = bench.as_host("db1").await.unwrap();
         let compressor = Compressor::new(Compression::Zstd(1)).unwrap();
         Self {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Context, Failure, Result};
 use serde_json::Value;
-use support::regions::objects;
+use support::regions::{Damage, objects};
 use support::{Site, json, says};
 
 const SUM: &str = "SELECT md5(string_agg(n || body, ',' ORDER BY n)) FROM kept";
@@ -163,6 +163,69 @@ fn holds(site: &Site, (id, sum): &(String, String)) -> Result<()> {
     // Others wait by now.
     site.seawall(["prune", "--undo"])?.expect_code(0)?;
     says(site.seawall(["prune", "--undo"])?, 4, &["prune.nothing-to-undo"])?;
+    Ok(())
+}
+
+/// `seawall verify --json ...` with the first identity, ending with this code: what it found, and where.
+fn verified(site: &Site, code: i32, more: &[&str]) -> Result<Vec<(String, String, String)>> {
+    let identity = site.identity("first").display().to_string();
+    let line = ["verify", "--json", "--identity", &identity].into_iter().chain(more.iter().copied());
+    let report = json(&site.seawall(line)?.expect_code(code)?)?;
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let all = report["findings"].as_array().cloned().unwrap_or_default();
+    Ok(all
+        .iter()
+        .map(|finding| (text(finding, "id"), text(finding, "region"), text(finding, "object")))
+        .collect())
+}
+
+/// Segments in a region, in order.
+fn segments(site: &Site, region: &str) -> Result<Vec<std::path::PathBuf>> {
+    let mut names = objects(&site.region(region), "/wal/")?;
+    names.retain(|name| name.file_name().is_some_and(|name| name.len() == 24));
+    names.sort();
+    Ok(names)
+}
+
+/// Between a backup that is held and those that the rules keep all WAL is let go: that is no damage, and what is kept is looked after.
+#[test]
+fn what_pruning_left_is_verified_as_whole_and_damage_to_it_is_found() -> Result<()> {
+    let site = Site::plain(17)?;
+    let days = four_days(&site)?;
+    prune_key(&site)?;
+    settings(&site, "within = \"60h\"", true)?;
+    site.seawall(["hold", "add", &days[0].0, "--reason", "audit 7"])?.expect_code(0)?;
+    let before = segments(&site, "one")?;
+    site.seawall(["prune"])?.expect_code(0)?;
+    age(&site, 25)?;
+    site.seawall(["prune"])?.expect_code(0)?;
+    let left = segments(&site, "one")?;
+    assert!(left.contains(&before[0]) && left.len() < before.len(), "{left:?} of {before:?}");
+    assert_eq!(manifests(&site, "one")?.len(), 3, "the one that is held and the last two");
+    for tombstones in [true, false] {
+        if !tombstones {
+            for region in ["one", "two"] {
+                for stone in objects(&site.region(region), "/tombstone/")? {
+                    std::fs::remove_file(site.region(region).join(&stone))
+                        .context(|| "removing".to_owned())?;
+                }
+            }
+        }
+        assert_eq!(verified(&site, 0, &[])?, []);
+        assert_eq!(verified(&site, 0, &["--full"])?, []);
+    }
+    assert_eq!(site.restored(&["--immediate", "--backup", &days[0].0])?.value(SUM)?, days[0].1);
+
+    let last = left.last().ok_or_else(|| Failure::new("no WAL"))?;
+    let second_last = left.len().checked_sub(2).and_then(|at| left.get(at));
+    let gone = second_last.ok_or_else(|| Failure::new(format!("only {}", last.display())))?;
+    Damage::Removed.apply(&site.region("two").join(gone))?;
+    let hole = ("verify.wal-hole".to_owned(), "two".to_owned(), gone.display().to_string());
+    assert_eq!(verified(&site, 1, &[])?, [hole.clone()]);
+    let pack = objects(&site.region("one"), &format!("/{}/pack/", days[0].0))?.swap_remove(0);
+    Damage::Flipped.apply(&site.region("one").join(&pack))?;
+    let damaged = ("verify.damaged".to_owned(), "one".to_owned(), pack.display().to_string());
+    assert_eq!(verified(&site, 1, &["--full"])?, [damaged, hole]);
     Ok(())
 }
 

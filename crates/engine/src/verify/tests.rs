@@ -1,7 +1,9 @@
 //! Verify as a whole, on repositories in memory that are made by the same builders as real ones.
 
 mod cases;
+mod copies;
 mod ground;
 mod matrix;
 mod pruned;
+mod records;
 mod scale;

@@ -13,7 +13,6 @@ use object_store::path::Path;
 use seawall_pg::control::encode::encode;
 use seawall_pg::{Lsn, PAGE_BYTES, SegmentName, SegmentNo, Timeline, WalFileName, page_checksum};
 use seawall_repo::compress::{Compression, Compressor};
-use seawall_repo::event::Event;
 use seawall_repo::id::BackupId;
 use seawall_repo::keys::{PageDigest, WriterKey};
 use seawall_repo::layout::Named;
@@ -23,7 +22,6 @@ use seawall_repo::map::{
 };
 use seawall_repo::object::SealedObject;
 use seawall_repo::pack::{PackBuilder, PackId, Run};
-use seawall_repo::records::{Intent, OwnerRecord, Revocation};
 use seawall_repo::usage::PackUsage;
 use seawall_repo::wal_object::{Indexed, PART_BYTES, WalFacts, WalSealer, compress_frames};
 use seawall_store::faulty::FaultyStore;
@@ -149,52 +147,6 @@ impl Ground {
         ground.wal("000000010000000000000003.00000028.backup", b"START WAL LOCATION: 0/300028\n").await;
         ground.records().await;
         ground
-    }
-
-    /// The records that the bench does not make: the owner's key, a revocation, a backup under way, an event.
-    async fn records(&mut self) {
-        let world = self.bench.world.clone();
-        let now = crate::backup::now(&world).unwrap();
-        let (id, owner) = self.bench.owner.as_ref().unwrap();
-        let identity =
-            crate::repository::load_identities(&vec![self.bench.folder.path().join("identity")].into())
-                .unwrap();
-        let wrapped =
-            owner.wrap(&[seawall_repo::wrapped::WrapFor::Recipients(&identity.recipients())]).unwrap();
-        self.bench.put(id, owner, Named::Owner { change: 1 }, &OwnerRecord { change: 1, wrapped }).await;
-        let mut entropy = WorldEntropy::new(&world);
-        let gone = WriterKey::generate(&mut entropy).id();
-        let revocation = Revocation { writer: gone, revoked: now, reason: "lost".to_owned() };
-        self.bench.put(id, owner, Named::Revocation(gone), &revocation).await;
-        let backup = BackupId::new(now.seconds(), &mut entropy).unwrap();
-        let intent = Intent {
-            backup,
-            n: 1,
-            uses: Vec::new(),
-            adopts: Vec::new(),
-            host: "db1".to_owned(),
-            pid: 1,
-            written: now,
-        };
-        let name = Named::Intent { place: self.bench.place(), backup, number: 1 }.into();
-        self.host.put_record(&self.host.regions().set(), &name, &intent).await.unwrap();
-        self.event("prune", now.seconds()).await;
-    }
-
-    pub(super) async fn event(&mut self, what: &str, seconds: u64) {
-        let mut entropy = WorldEntropy::new(&self.bench.world);
-        let event = Event {
-            event: seawall_repo::id::RecordId::new(seconds, &mut entropy).unwrap(),
-            what: what.to_owned(),
-            at: crate::backup::now(&self.bench.world).unwrap(),
-            host: "db1".to_owned(),
-            version: "0".to_owned(),
-            detail: serde_json::Map::new(),
-        };
-        let (sealer, writer) = (self.host.sealer().unwrap(), self.host.writer().unwrap());
-        let sealed =
-            event.seal(&self.bench.place(), sealer, writer, &mut self.compressor, &mut entropy).unwrap();
-        self.put(sealed).await;
     }
 
     pub(super) async fn put(&self, object: SealedObject) {
@@ -361,8 +313,8 @@ impl Ground {
         self.wal(&name.to_string(), &bytes).await;
     }
 
-    /// The objects of a WAL file, as this host would seal them.
-    pub(super) fn sealed_wal(&mut self, host: &Repository, file: &str, content: &[u8]) -> Vec<SealedObject> {
+    /// The objects of a WAL file, signed with this key.
+    pub(super) fn wal_signed(&mut self, key: &WriterKey, file: &str, content: &[u8]) -> Vec<SealedObject> {
         let facts = WalFacts {
             place: self.bench.place(),
             file: file.parse::<WalFileName>().unwrap(),
@@ -371,13 +323,8 @@ impl Ground {
             archived: crate::backup::now(&self.bench.world).unwrap(),
         };
         let mut entropy = WorldEntropy::new(&self.bench.world);
-        let index = Indexed::Not("none".to_owned());
-        let wal = WalSealer {
-            facts: &facts,
-            index: &index,
-            sealer: host.sealer().unwrap(),
-            key: host.writer().unwrap(),
-        };
+        let (sealer, index) = (self.host.sealer().unwrap(), Indexed::Not("none".to_owned()));
+        let wal = WalSealer { facts: &facts, index: &index, sealer, key };
         if content.len() <= PART_BYTES {
             return vec![wal.seal(content, &mut self.compressor, &mut entropy).unwrap()];
         }
@@ -387,14 +334,14 @@ impl Ground {
             objects.push(wal.seal_part(number, part, &frames, &mut entropy).unwrap());
         }
         let digests: Vec<_> = objects.iter().map(|part| *part.plain_digest()).collect();
-        let whole = host.sealer().unwrap().digest_key().digest(content);
+        let whole = sealer.digest_key().digest(content);
         objects.push(wal.seal_parted(&digests, whole, content.len() as u64, &mut entropy).unwrap());
         objects
     }
 
     pub(super) async fn wal(&mut self, file: &str, content: &[u8]) {
         let host = self.host.clone();
-        for object in self.sealed_wal(&host, file, content) {
+        for object in self.wal_signed(host.writer().unwrap(), file, content) {
             self.put(object).await;
         }
     }

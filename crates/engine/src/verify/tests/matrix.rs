@@ -4,8 +4,8 @@
 //! repository has no finding at any depth.
 
 use bytes::Bytes;
-use seawall_repo::layout::{Named, ObjectName};
 
+use super::copies::{By, copies};
 use super::ground::{As, Ground, Objects, options};
 use crate::verify::{Depth, VerifyReport};
 
@@ -20,19 +20,23 @@ enum Damage {
     FlippedEnd,
     /// The bytes of another object of the kind.
     Swapped,
-    /// Other content under the same name, signed by another host that may.
+    /// Other content under the same name, an older copy say, signed by somebody who may.
     Other,
-    /// The same, by a writer whom nobody certified.
+    /// The same, by a writer who is known and may not.
+    Unentitled,
+    /// The same, by a writer whom nobody certified; in the owner's name, where it is the owner's to sign.
     Forged,
 }
 
-use Damage::{Empty, FlippedBody, FlippedEnd, FlippedHead, Forged, Missing, Other, Swapped, Truncated};
+use Damage::{
+    Empty, FlippedBody, FlippedEnd, FlippedHead, Forged, Missing, Other, Swapped, Truncated, Unentitled,
+};
 
-const ALL: [Damage; 9] =
-    [Missing, Empty, Truncated, FlippedHead, FlippedBody, FlippedEnd, Swapped, Other, Forged];
+const ALL: [Damage; 10] =
+    [Missing, Empty, Truncated, FlippedHead, FlippedBody, FlippedEnd, Swapped, Other, Unentitled, Forged];
 
 /// A kind of object: what its name has, and what its consequence has to say.
-const KINDS: [(&str, &str, &str); 15] = [
+const KINDS: [(&str, &str, &str); 21] = [
     ("seawall.json", "seawall.json", "where only region north is at hand"),
     ("owner", "owner/1", "the owner's key"),
     ("certificate", "writer/", "everything that writer"),
@@ -48,6 +52,12 @@ const KINDS: [(&str, &str, &str); 15] = [
     ("backup history", ".backup", "nothing that a restore needs"),
     ("timeline history", "00000002.history", "timeline 2"),
     ("event", "/event/", "nothing that a restore needs"),
+    ("policy", "/policy/", "what is kept and what is deleted"),
+    ("hold", "/hold/", "what is kept and what is deleted"),
+    ("release", "/hold/*.released", "what is kept and what is deleted"),
+    ("tombstone", "/tombstone/", "what is kept and what is deleted"),
+    ("taken back", "/tombstone/*.revoked", "what is kept and what is deleted"),
+    ("carried out", "/tombstone/*.done.south", "what is kept and what is deleted"),
 ];
 
 fn flipped(bytes: &Bytes, at: usize) -> Bytes {
@@ -72,8 +82,11 @@ fn place(bytes: &Bytes, damage: Damage) -> usize {
 
 /// The object of a kind, and another of the same.
 fn object_and_sibling(objects: &Objects, part: &str, signer: &str) -> (String, String) {
-    let fits =
-        |name: &&String| name.contains(part) && (part == ".revoked.json" || !name.ends_with(".revoked.json"));
+    let (part, end) = part.split_once('*').unwrap_or((part, ""));
+    let fits = |name: &&String| {
+        let revoked = part != ".revoked.json" && name.ends_with(".revoked.json");
+        name.contains(part) && name.ends_with(end) && !revoked
+    };
     let mut names: Vec<&String> = objects.keys().filter(fits).collect();
     // The certificate that everything else was signed by is the one to lose.
     names.sort_by_key(|name| (!name.contains(signer), name.len()));
@@ -90,6 +103,7 @@ fn object_and_sibling(objects: &Objects, part: &str, signer: &str) -> (String, S
 struct Spoiler<'g> {
     ground: &'g mut Ground,
     other: Objects,
+    unentitled: Objects,
     forged: Objects,
 }
 
@@ -110,6 +124,7 @@ impl Spoiler<'_> {
             FlippedHead | FlippedBody | FlippedEnd => Some(flipped(bytes, place(bytes, damage))),
             Swapped => Some(objects[sibling].clone()),
             Other => Some(self.other.get(name)?.clone()),
+            Unentitled => Some(self.unentitled.get(name)?.clone()),
             Forged => Some(self.forged.get(name)?.clone()),
         })
     }
@@ -123,7 +138,7 @@ fn quick_finds(kind: &str, damage: Damage, same_size: bool) -> bool {
         _ if !same_size => true,
         _ => match kind {
             "pack" | "segment" | "partial" | "backup history" | "timeline history" | "event" => false,
-            "map" => matches!(damage, FlippedHead | Swapped | Forged | Other),
+            "map" => matches!(damage, FlippedHead | Swapped | Forged | Unentitled | Other),
             _ => true,
         },
     }
@@ -155,98 +170,20 @@ fn judge(report: &VerifyReport, allowed: &[&str], name: &str, consequence: &str)
 
 /// Which findings a cell may be: damage to signed text cannot be told from forgery.
 fn ids(kind: &str, damage: Damage, text: bool) -> &'static [&'static str] {
+    let of_owner = ["seawall.json", "owner", "certificate", "revocation", "key"].contains(&kind);
     match (kind, damage) {
         ("segment", Missing) => &["verify.wal-hole"],
         (_, Missing) => &["verify.missing"],
         (_, Empty) => &["verify.damaged"],
         (_, Other) => &["verify.conflict"],
-        (_, Forged) if !text => &["verify.unknown-writer"],
+        (_, Unentitled) if of_owner => &["verify.forged"],
+        (_, Unentitled) => &["verify.not-believed"],
+        (_, Forged) if of_owner || kind == "adoption" => &["verify.forged"],
+        (_, Forged) => &["verify.unknown-writer"],
         _ if text => &["verify.damaged", "verify.forged", "verify.not-believed", "verify.unknown-writer"],
         (_, Swapped) => &["verify.forged"],
         _ => &["verify.damaged"],
     }
-}
-
-async fn other_copies(ground: &mut Ground) -> (Objects, Objects) {
-    let (north, _) = (ground.objects().await, ());
-    let db2 = ground.bench.as_host("db2").await.unwrap();
-    let mut stranger = Ground::new(1).await;
-    (
-        resealed(ground, &db2, &north[0], true).await,
-        resealed(&mut stranger, &ground.host.clone(), &north[0], false).await,
-    )
-}
-
-/// Objects under the same names with other content: by `host` of this repository, or by a writer that it does not know.
-async fn resealed(
-    ground: &mut Ground,
-    host: &crate::repository::Repository,
-    objects: &Objects,
-    known: bool,
-) -> Objects {
-    use seawall_repo::map::MapBuilder;
-    use seawall_repo::pack::{PackBuilder, PackId, Run};
-    let world = ground.bench.world.clone();
-    let mut entropy = crate::repository::WorldEntropy::new(&world);
-    let sealer = host.sealer().unwrap().clone();
-    let unknown = seawall_repo::keys::WriterKey::generate(&mut entropy);
-    let mut made = Objects::new();
-    for (name, bytes) in objects {
-        let parsed = ObjectName::parse(name).unwrap();
-        let compressor = &mut ground.compressor;
-        let object = match parsed.named().clone() {
-            Named::Pack { place, backup, number } => {
-                let digest = sealer.digest_key().page_digest(b"other");
-                let mut pack =
-                    PackBuilder::new(&sealer, &place, PackId { backup, number }, &mut entropy).unwrap();
-                let run =
-                    Run { file: 0, path: b"PG_VERSION", first_page: 0, bytes: b"other", digests: &[digest] };
-                pack.add_run(&run, compressor).unwrap();
-                let key = if known { host.writer().unwrap() } else { &unknown };
-                pack.finish(key, compressor).unwrap().unwrap().object
-            }
-            Named::Map { place, backup, number } => {
-                let mut map = MapBuilder::new(&sealer, &place, backup, number, &mut entropy).unwrap();
-                map.append(&[1, 0, 0, 0], compressor).unwrap();
-                let key = if known { host.writer().unwrap() } else { &unknown };
-                map.finish(key, compressor).unwrap().unwrap()
-            }
-            Named::Wal { file, .. } => {
-                let mut content = objects_content(ground, &file.to_string());
-                if let Some(last) = content.last_mut().filter(|_| !file.to_string().ends_with(".history")) {
-                    *last ^= 1;
-                } else {
-                    content = b"1\t0/700000\tother\n".to_vec();
-                }
-                if content.len() > 9_000 {
-                    // A page of its own in the place of zeros would be no WAL: another first record is.
-                    let end = content.len();
-                    content[end - 1] = 0;
-                    content[5_000] ^= 1;
-                }
-                if known {
-                    let host = host.clone();
-                    ground.sealed_wal(&host, &file.to_string(), &content).swap_remove(0)
-                } else {
-                    let host = ground.host.clone();
-                    ground.sealed_wal(&host, &file.to_string(), &content).swap_remove(0)
-                }
-            }
-            _ => continue,
-        };
-        assert_ne!(&Bytes::copy_from_slice(object.bytes()), bytes);
-        made.insert(name.clone(), Bytes::copy_from_slice(object.bytes()));
-    }
-    made
-}
-
-/// Some content of a file: a segment's first page, or a line.
-fn objects_content(ground: &Ground, file: &str) -> Vec<u8> {
-    let number = |hex: &str| u64::from_str_radix(hex, 16).unwrap();
-    if file.ends_with(".backup") || file.ends_with(".history") {
-        return b"START WAL LOCATION: 0/300029\n".to_vec();
-    }
-    ground.segment_bytes(number(&file[..8]) as u32, number(&file[16..24]))
 }
 
 #[tokio::test]
@@ -278,8 +215,13 @@ async fn every_cell_of_the_matrix_is_found_once_and_nothing_else_is_blamed() {
     let mut ground = Ground::full().await;
     let sound = ground.objects().await;
     let signer = ground.host.writer().unwrap().id().to_string();
-    let (other, forged) = other_copies(&mut ground).await;
-    let mut spoiler = Spoiler { ground: &mut ground, other, forged };
+    let other = copies(&mut ground, &sound[0], By::Entitled).await;
+    let unentitled = copies(&mut ground, &sound[0], By::Unentitled).await;
+    let forged = copies(&mut ground, &sound[0], By::Stranger).await;
+    // Everything can come back older, or be forged; only an event may be signed by everybody.
+    assert_eq!((other.len(), forged.len()), (sound[0].len(), sound[0].len()));
+    assert_eq!(unentitled.keys().filter(|name| !name.contains("/event/")).count(), unentitled.len());
+    let mut spoiler = Spoiler { ground: &mut ground, other, unentitled, forged };
     let (mut cells, mut wrong) = (0, Vec::new());
     for (kind, part, consequence) in KINDS {
         let (name, sibling) = object_and_sibling(&sound[0], part, &signer);
@@ -311,6 +253,6 @@ async fn every_cell_of_the_matrix_is_found_once_and_nothing_else_is_blamed() {
             }
         }
     }
-    assert!(cells > 600, "{cells}");
+    assert!(cells > 1_200, "{cells}");
     assert!(wrong.is_empty(), "{} of {cells}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -52,6 +52,11 @@ impl Bench {
     }
 
     pub(crate) async fn with(regions: usize, mebibytes: u32) -> Self {
+        Self::of(regions, mebibytes, Cipher::Aes256Gcm).await
+    }
+
+    /// The same, encrypted or not.
+    pub(crate) async fn of(regions: usize, mebibytes: u32, cipher: Cipher) -> Self {
         let world = World { clock: Arc::new(ManualClock::default()), random: Arc::new(SystemRandom) };
         let memory = || ClockedStore::new(Arc::new(object_store::memory::InMemory::new()), &world);
         let memories: Vec<ClockedStore> = (0..regions).map(|_| memory()).collect();
@@ -60,13 +65,13 @@ impl Bench {
         let size = WalSegmentSize::new(mebibytes << 20).unwrap();
         let mut bench =
             Self { folder, world, stores, memories, size, acknowledge: Acknowledge::All, owner: None };
-        bench.owner = Some(bench.found().await);
+        bench.owner = Some(bench.found(cipher).await);
         bench.write_control(&bench.control(SYSTEM));
         bench
     }
 
     /// Founds a repository with one cluster, two writers, a pruner and the adoption of [`SYSTEM`].
-    async fn found(&self) -> (RepositoryId, OwnerKey) {
+    async fn found(&self, cipher: Cipher) -> (RepositoryId, OwnerKey) {
         let identity = Identities::generate();
         self.secret("identity", &identity.print());
         let mut entropy = WorldEntropy::new(&self.world);
@@ -83,7 +88,10 @@ impl Bench {
             public: keys.secret.public(),
             wrapped: keys.wrap(&[WrapFor::Recipients(&recipients)]).unwrap(),
         };
-        self.put(&id, &owner, Named::Key { cluster: cluster.clone(), generation, change }, &record).await;
+        let encrypted = cipher != Cipher::None;
+        if encrypted {
+            self.put(&id, &owner, Named::Key { cluster: cluster.clone(), generation, change }, &record).await;
+        }
         for (label, right) in [("db1", Right::Write), ("db2", Right::Write), ("pruner", Right::Prune)] {
             let writer = WriterKey::generate(&mut entropy);
             let certificate = WriterCertificate {
@@ -95,8 +103,8 @@ impl Bench {
                 created: now,
             };
             self.put(&id, &owner, Named::Writer(writer.id()), &certificate).await;
-            let generations =
-                vec![HostGeneration { generation, meta: keys.meta.clone(), public: keys.secret.public() }];
+            let one = HostGeneration { generation, meta: keys.meta.clone(), public: keys.secret.public() };
+            let generations = if encrypted { vec![one] } else { Vec::new() };
             let host = HostKeys {
                 repository: id,
                 owner: owner.public(),
@@ -108,13 +116,8 @@ impl Bench {
         }
         let adoption = Adoption { cluster, system: SYSTEM, after: None, adopted: now, postgresql: 17 };
         self.put(&id, &owner, Named::Adoption(self.place()), &adoption).await;
-        let record = SeawallJson {
-            format: FORMAT,
-            repository: id,
-            cipher: Cipher::Aes256Gcm,
-            owner: owner.public(),
-            created: now,
-        };
+        let record =
+            SeawallJson { format: FORMAT, repository: id, cipher, owner: owner.public(), created: now };
         self.put(&id, &owner, Named::Seawall, &record).await;
         (id, owner)
     }

@@ -40,6 +40,85 @@ async fn a_page_that_was_broken_before_it_was_sealed_is_found_by_its_checksum() 
     assert!(as_host.not_checked[0].contains("checksums need the private key"), "{:?}", as_host.not_checked);
 }
 
+/// What a backup knew when it stored it is no finding, and is said; what it did not know is found beside it.
+#[tokio::test]
+async fn damage_that_a_backup_knew_of_is_told_apart_from_what_is_found_now() {
+    for more in [false, true] {
+        let mut ground = Ground::new(1).await;
+        let mut pages: Vec<u8> = (0..3).flat_map(|block| page(block, 7)).collect();
+        pages[8192 + 4000] ^= 1;
+        ground.known = vec![seawall_repo::manifest::Finding {
+            path: seawall_repo::base64_field::Base64Bytes(b"base/5/16384".to_vec()),
+            page: 1,
+            expected: 1,
+            found: 2,
+            reason: "checksum".to_owned(),
+        }];
+        if more {
+            pages[2 * 8192 + 4000] ^= 1;
+        }
+        ground.backup(2, &[(b"base/5/16384", pages)]).await;
+        ground.segment(1, 2).await;
+        let report = ground.verify(As::Reader, &options(Depth::Full)).await;
+        let known: Vec<_> = report.known_damage.iter().map(|known| (known.backup, known.pages)).collect();
+        assert!(more || known == [(ground.backups[0], 1)], "{known:?}");
+        assert_eq!(
+            ids(&report),
+            vec!["verify.page-checksum"; if more { 2 } else { 0 }],
+            "{:?}",
+            said(&report)
+        );
+        for finding in &report.findings {
+            assert!(
+                finding.fault.contains("1 pages") && finding.fault.contains("block 2"),
+                "{}",
+                finding.fault
+            );
+        }
+        // Without the private key nobody looked.
+        assert!(ground.verify(As::Host, &options(Depth::Full)).await.known_damage.is_empty());
+    }
+}
+
+/// What a writer signed before it was revoked stays good; what comes after counts for nothing, and is named one by one.
+#[tokio::test]
+async fn what_a_revoked_writer_signed_counts_by_when_it_was_stored() {
+    use seawall_repo::records::Revocation;
+    let mut ground = Ground::with_time(1).await;
+    let hour = std::time::Duration::from_secs(3600);
+    ground.backup(2, &[(b"PG_VERSION", b"17\n".to_vec())]).await;
+    ground.segment(1, 2).await;
+    ground.bench.world.clock.sleep_blocking(hour);
+    let writer = ground.host.writer().unwrap().id();
+    let revoked = crate::backup::now(&ground.bench.world).unwrap();
+    let (id, owner) = ground.bench.owner.as_ref().unwrap();
+    let record = Revocation { writer, revoked, reason: "taken".to_owned() };
+    ground.bench.put(id, owner, Named::Revocation(writer), &record).await;
+    for depth in [Depth::Quick, Depth::Full] {
+        let report = ground.verify(As::Reader, &options(depth)).await;
+        assert!(!report.has_findings(), "{depth:?}: {:?}", said(&report));
+    }
+    ground.bench.world.clock.sleep_blocking(hour);
+    ground.segment(1, 3).await;
+    ground.backup(4, &[(b"PG_VERSION", b"18\n".to_vec())]).await;
+    ground.segment(1, 4).await;
+    let report = ground.verify(As::Reader, &options(Depth::Full)).await;
+    // A pack, a map, a manifest and two segments, in each region.
+    assert_eq!(ids(&report), vec!["verify.not-believed"; 10], "{:?}", said(&report));
+    let old = ground.backups[0].to_string();
+    for finding in &report.findings {
+        assert!(finding.fault.contains("revoked") && !finding.object.contains(&old), "{finding:?}");
+    }
+    let quick = ground.verify(As::Reader, &options(Depth::Quick)).await;
+    let manifest = ground.backups[1].to_string();
+    let told = quick.findings.iter().filter(|finding| finding.object.contains(&manifest)).count();
+    assert!(
+        told >= 2 && quick.findings.iter().all(|finding| !finding.object.contains(&old)),
+        "{:?}",
+        said(&quick)
+    );
+}
+
 /// A pack that is whole and signed, but is not the one the map was written for: a restore would stop at it.
 #[tokio::test]
 async fn a_map_and_a_pack_that_do_not_belong_together_are_told_without_any_other_region() {

@@ -22,6 +22,7 @@ use seawall_repo::map::{
 };
 use seawall_repo::object::SealedObject;
 use seawall_repo::pack::{PackBuilder, PackId, Run};
+use seawall_repo::seal::Cipher;
 use seawall_repo::usage::PackUsage;
 use seawall_repo::wal_object::{Indexed, PART_BYTES, WalFacts, WalSealer, compress_frames};
 use seawall_store::faulty::FaultyStore;
@@ -55,6 +56,8 @@ pub(super) struct Ground {
     leaves: BTreeMap<&'static [u8], (Vec<u8>, LeafPages, DigestPages, LeafChains)>,
     usage: PackUsage,
     pub(super) backups: Vec<BackupId>,
+    /// Damaged pages that the next backups know of.
+    pub(super) known: Vec<seawall_repo::manifest::Finding>,
 }
 
 pub(super) fn options(depth: Depth) -> VerifyOptions {
@@ -95,6 +98,13 @@ impl Ground {
         Self::over(Bench::with(2, mebibytes).await).await
     }
 
+    /// One whose content is not encrypted, with an object of every kind.
+    pub(super) async fn plain() -> Self {
+        let mut bench = Bench::of(2, 1, Cipher::None).await;
+        bench.world = World::system();
+        Self::over(bench).await.filled().await
+    }
+
     async fn over(bench: Bench) -> Self {
         let host = bench.as_host("db1").await.unwrap();
         let compressor = Compressor::new(Compression::Zstd(1)).unwrap();
@@ -105,12 +115,17 @@ impl Ground {
             leaves: BTreeMap::new(),
             usage: PackUsage::default(),
             backups: Vec::new(),
+            known: Vec::new(),
         }
     }
 
     /// One object of every kind: two backups, the younger naming packs and maps of the older; two timelines.
     pub(super) async fn full() -> Self {
-        let mut ground = Self::new(1).await;
+        Self::new(1).await.filled().await
+    }
+
+    async fn filled(self) -> Self {
+        let mut ground = self;
         let plain = vec![7; 20_000];
         ground
             .backup(
@@ -275,7 +290,7 @@ impl Ground {
             maps: 1,
             uses: Vec::new(),
             uses_more: false,
-            damaged_pages: 0,
+            damaged_pages: self.known.len() as u64,
             from_standby: false,
             next_xid: None,
         };
@@ -285,6 +300,7 @@ impl Ground {
             blocks: vec![block],
             packs: self.usage.rows(),
             label: "START WAL LOCATION".to_owned(),
+            findings: self.known.clone(),
             control: encode(&self.bench.control(SYSTEM)),
             server: ServerFacts { data_checksums: true, ..ServerFacts::default() },
             ..ManifestBody::default()

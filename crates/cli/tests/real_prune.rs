@@ -221,7 +221,7 @@ fn what_pruning_left_is_verified_as_whole_and_damage_to_it_is_found() -> Result<
     let gone = second_last.ok_or_else(|| Failure::new(format!("only {}", last.display())))?;
     Damage::Removed.apply(&site.region("two").join(gone))?;
     let hole = ("verify.wal-hole".to_owned(), "two".to_owned(), gone.display().to_string());
-    assert_eq!(verified(&site, 1, &[])?, [hole.clone()]);
+    assert_eq!(verified(&site, 1, &[])?, std::slice::from_ref(&hole));
     let pack = objects(&site.region("one"), &format!("/{}/pack/", days[0].0))?.swap_remove(0);
     Damage::Flipped.apply(&site.region("one").join(&pack))?;
     let damaged = ("verify.damaged".to_owned(), "one".to_owned(), pack.display().to_string());

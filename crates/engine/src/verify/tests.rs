@@ -2,6 +2,7 @@
 
 mod cases;
 mod copies;
+mod endless;
 mod ground;
 mod matrix;
 mod pruned;

@@ -15,7 +15,6 @@ use seawall_pg::{Lsn, PAGE_BYTES, SegmentName, SegmentNo, Timeline, WalFileName,
 use seawall_repo::compress::{Compression, Compressor};
 use seawall_repo::id::BackupId;
 use seawall_repo::keys::{PageDigest, WriterKey};
-use seawall_repo::layout::Named;
 use seawall_repo::manifest::{BlockRow, Manifest, ManifestBody, ManifestHeader, ServerFacts, Way};
 use seawall_repo::map::{
     Chain, DigestPages, EntryKind, FileBlockBuilder, FileEntry, LeafChains, LeafPages, MapBuilder,

@@ -1,162 +1,207 @@
-//! A quick verification of ten thousand backups and two million WAL objects: requests counted, memory bounded.
+//! Ten thousand backups and two million WAL objects: what `verify --quick`, `list`, `status` and `prune --dry-run` ask for, and how much
+//! memory they take.
 //!
-//! Backups are real and small; WAL is names that the store makes up while it lists. Deliberately one store for both regions: what is
-//! counted is what verifying asks for.
+//! Backups are real and small, an hour apart; WAL is names that the store makes up while it lists. Deliberately one store for both
+//! regions, and no word about time but what is printed: it belongs to the machine.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::{self, BoxStream};
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
-use seawall_pg::{SegmentName, SegmentNo, Timeline, WalSegmentSize};
+use seawall_repo::condemned::PolicyRecord;
+use seawall_repo::layout::Named;
 use seawall_store::faulty::FaultyStore;
+use seawall_store::{ObjectStore, World};
 
+use super::endless::Endless;
 use super::ground::{As, Ground, options};
+use crate::monitor::Silent;
+use crate::prune::{PruneOptions, RetentionRules, prune};
+use crate::retention::{Policy, Span};
+use crate::status::StatusOptions;
 use crate::verify::Depth;
 
-/// Names that a cloud's listing gives at once.
-const NAMES_A_PAGE: u64 = 1000;
-
-#[derive(Debug)]
-struct Endless {
-    real: Arc<dyn ObjectStore>,
-    wal: String,
-    size: WalSegmentSize,
+struct Scale {
+    ground: Ground,
+    endless: Arc<Endless>,
+    backups: u64,
     segments: u64,
-    gets: AtomicU64,
-    names: AtomicU64,
 }
 
-impl fmt::Display for Endless {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Endless")
-    }
+/// What something took.
+struct Took {
+    reads: u64,
+    pages: u64,
+    mebibytes: u64,
 }
 
-impl Endless {
-    /// The names of WAL, in order, as they are asked for.
-    fn made_up(&self, real: Vec<ObjectMeta>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (size, wal, like) = (self.size, self.wal.clone(), real[0].clone());
-        let (before, after): (Vec<_>, Vec<_>) =
-            real.into_iter().partition(|meta| meta.location.as_ref() < wal.as_str());
-        let segments = (2..2 + self.segments).map(move |number| {
-            let name = SegmentName::new(Timeline::FIRST, SegmentNo(number), size).unwrap();
-            let location = Path::from(format!("{wal}00000001/{}/{name}", name.folder()));
-            ObjectMeta { location, size: 70_000, ..like.clone() }
-        });
-        let all = before.into_iter().chain(segments).chain(after);
-        stream::iter(all.map(Ok)).boxed()
-    }
+fn rules() -> RetentionRules {
+    let policy = Policy {
+        hourly: 48,
+        daily: 30,
+        weekly: 12,
+        monthly: 12,
+        pitr: Some(Span::days(30)),
+        ..Policy::default()
+    };
+    RetentionRules { policy, shrink_delay: Span::days(7), grace: Span::hours(24) }
 }
 
-#[async_trait::async_trait]
-impl ObjectStore for Endless {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.real.put_opts(location, payload, options).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.real.put_multipart_opts(location, options).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.gets.fetch_add(1, Ordering::Relaxed);
-        self.real.get_opts(location, options).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.real.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let real: Vec<_> =
-            futures::executor::block_on(self.real.list(prefix).map(|meta| meta.unwrap()).collect());
-        self.names.fetch_add(real.len() as u64, Ordering::Relaxed);
-        let whole = prefix.is_some_and(|prefix| prefix.as_ref() == "orders");
-        if !whole {
-            return stream::iter(real.into_iter().map(Ok)).boxed();
+impl Scale {
+    async fn new(backups: u64, segments: u64) -> Self {
+        let mut ground = Ground::with_time(1).await;
+        let first = crate::backup::now(&ground.bench.world).unwrap().seconds();
+        record(&ground, &rules().policy).await;
+        for number in 0..backups {
+            // Each changes one of three files, so that packs and maps of the backups before are named.
+            let stamp = |file: u64| (number + 3 - (number + file) % 3).to_le_bytes().to_vec();
+            let files: [(&'static [u8], Vec<u8>); 3] =
+                [(b"PG_VERSION", stamp(0)), (b"base/5/1", stamp(1)), (b"base/5/2", stamp(2))];
+            ground.backup(2 + number * (segments / backups), &files).await;
+            ground.bench.world.clock.sleep_blocking(Duration::from_secs(3600));
         }
-        self.names.fetch_add(self.segments, Ordering::Relaxed);
-        self.made_up(real)
+        let endless = Arc::new(Endless {
+            real: Arc::new(ground.bench.memories[0].clone()),
+            wal: ground.bench.place().wal(),
+            size: ground.bench.size,
+            segments,
+            stored: (first, backups * 3600),
+            gets: AtomicU64::new(0),
+            names: AtomicU64::new(0),
+            listings: AtomicU64::new(0),
+        });
+        let store = || FaultyStore::new(Arc::clone(&endless) as Arc<dyn ObjectStore>, &ground.bench.world);
+        ground.bench.stores = vec![store(), store()];
+        Self { ground, endless, backups, segments }
     }
 
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.real.list_with_delimiter(prefix).await
+    /// Does something; what it took.
+    async fn took(&self, what: &str, work: impl AsyncFnOnce(&Ground)) -> Took {
+        self.endless.asked();
+        forget_peak();
+        let (before, clock) = (memory("VmRSS:"), World::system().clock);
+        let began = clock.monotonic();
+        work(&self.ground).await;
+        let took = clock.monotonic().saturating_sub(began);
+        let (reads, pages) = self.endless.asked();
+        let mebibytes = memory("VmHWM:").saturating_sub(before) >> 10;
+        println!(
+            "{what}, {} backups, {} segments: {reads} reads, {pages} pages of names, {mebibytes} MiB more, {took:?}",
+            self.backups, self.segments
+        );
+        Took { reads, pages, mebibytes }
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.real.copy_opts(from, to, options).await
+    async fn verify(&self) -> Took {
+        let took = self.took("verify --quick", async |ground| {
+            let report = ground.verify(As::Host, &options(Depth::Quick)).await;
+            assert!(!report.has_findings(), "{:?}", &report.findings[..report.findings.len().min(3)]);
+            let wal = report.regions[0].kinds.iter().find(|kind| kind.kind.word() == "WAL").unwrap();
+            assert_eq!((wal.objects, wal.read), (self.segments, 0));
+        });
+        let took = took.await;
+        // In each of two regions a manifest and a map's head; a few records. Each name is listed once, manifests once more.
+        assert!(took.reads <= 2 * 2 * self.backups + 100, "{} reads", took.reads);
+        assert!(took.pages <= self.pages(4 * self.backups + self.segments), "{} pages", took.pages);
+        took
+    }
+
+    async fn list(&self) -> Took {
+        let took = self.took("list", async |ground| {
+            let host = ground.bench.as_host("db1").await.unwrap();
+            let report = crate::list::list(&host, None).await.unwrap();
+            assert_eq!((report.backups.len() as u64, report.has_findings()), (self.backups, false));
+        });
+        let took = took.await;
+        // A head each, from one region.
+        assert!(took.reads <= self.backups + 50, "{} reads", took.reads);
+        assert!(took.pages <= self.pages(self.backups), "{} pages", took.pages);
+        took
+    }
+
+    async fn status(&self) -> Took {
+        let took = self.took("status", async |ground| {
+            let host = ground.bench.as_host("db1").await.unwrap();
+            let report = crate::status::status(&host, &StatusOptions::default()).await.unwrap();
+            assert_eq!(report.windows.len(), 1, "{:?}", report.findings);
+        });
+        let took = took.await;
+        assert!(took.reads <= self.backups + 50, "{} reads", took.reads);
+        assert!(took.pages <= self.pages(self.backups + self.segments), "{} pages", took.pages);
+        took
+    }
+
+    async fn prune(&self) -> Took {
+        let took = self.took("prune --dry-run", async |ground| {
+            let host = ground.bench.as_host("pruner").await.unwrap();
+            let options = PruneOptions { dry_run: true, at: None };
+            let report = prune(&host, &rules(), options, Arc::new(Silent)).await.unwrap();
+            let kept = report.kept() as u64;
+            assert!(kept > 20 && kept <= self.backups, "{kept} are kept");
+            let condemned = report.condemned.wal.objects;
+            assert!(condemned < self.segments, "{condemned} segments are condemned");
+        });
+        let took = took.await;
+        // A head each, the bodies of those that are kept, a few records.
+        assert!(took.reads <= 2 * self.backups + 100, "{} reads", took.reads);
+        assert!(took.pages <= self.pages(3 * self.backups + self.segments), "{} pages", took.pages);
+        took
+    }
+
+    /// Pages of so many names in two regions, with the last of each listing.
+    fn pages(&self, names: u64) -> u64 {
+        2 * names / 1000 + 60
     }
 }
 
-/// The most memory this process ever had.
-fn peak_mebibytes() -> u64 {
+/// Puts a policy in force, so that gaps in WAL are judged by it.
+async fn record(ground: &Ground, policy: &Policy) {
+    let pruner = ground.bench.as_host("pruner").await.unwrap();
+    let mut rules = serde_json::to_value(policy).unwrap();
+    rules["shrink_delay"] = 0.into();
+    let cluster = ground.bench.place().cluster;
+    let record = PolicyRecord {
+        cluster: cluster.clone(),
+        number: 1,
+        rules: rules.as_object().unwrap().clone(),
+        holds: Vec::new(),
+        written: crate::backup::now(&ground.bench.world).unwrap(),
+        host: "pruner".to_owned(),
+    };
+    let name = Named::Policy { cluster, number: 1 }.to_name();
+    pruner.put_record(&pruner.regions().set(), &name, &record).await.unwrap();
+}
+
+/// The kernel begins to count the most memory of this process anew.
+fn forget_peak() {
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open("/proc/self/clear_refs")
+        .and_then(|mut file| std::io::Write::write_all(&mut file, b"5"))
+        .unwrap();
+}
+
+/// Memory of this process in KiB: what it has, or had at most.
+fn memory(line: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() >> 10
-}
-
-/// Verifies so much; memory that it took, in MiB.
-async fn quick(backups: u64, segments: u64) -> u64 {
-    let mut ground = Ground::new(1).await;
-    for number in 0..backups {
-        // Each changes one of three files, so that packs and maps of the backups before are named.
-        let stamp = |file: u64| (number + 3 - (number + file) % 3).to_le_bytes().to_vec();
-        ground
-            .backup(
-                2 + number,
-                &[(b"PG_VERSION", stamp(0)), (b"base/5/1", stamp(1)), (b"base/5/2", stamp(2))],
-            )
-            .await;
-    }
-    let real = ground.bench.stores[0].clone();
-    let endless = Arc::new(Endless {
-        real: Arc::new(real),
-        wal: ground.bench.place().wal(),
-        size: ground.bench.size,
-        segments,
-        gets: AtomicU64::new(0),
-        names: AtomicU64::new(0),
-    });
-    let store = || FaultyStore::new(Arc::clone(&endless) as Arc<dyn ObjectStore>, &ground.bench.world);
-    ground.bench.stores = vec![store(), store()];
-    let before = peak_mebibytes();
-    let began = ground.bench.world.clock.monotonic();
-    let report = ground.verify(As::Host, &options(Depth::Quick)).await;
-    let took = ground.bench.world.clock.monotonic() - began;
-    let memory = peak_mebibytes().saturating_sub(before);
-    assert!(!report.has_findings(), "{:?}", &report.findings[..report.findings.len().min(3)]);
-    let wal = report.regions[0].kinds.iter().find(|kind| kind.kind.word() == "WAL").unwrap();
-    assert_eq!((wal.objects, wal.read), (segments, 0));
-    let (gets, pages) =
-        (endless.gets.load(Ordering::Relaxed), endless.names.load(Ordering::Relaxed) / NAMES_A_PAGE);
-    println!(
-        "{backups} backups, {segments} segments: {gets} reads, {pages} pages of names, {memory} MiB more, {took:?}"
-    );
-    // In each of two regions a manifest and a map's head; a few records. Each name is listed once, manifests once more.
-    assert!(gets <= 2 * 2 * backups + 100, "{gets} reads");
-    assert!(pages <= 2 * (4 * backups + segments) / NAMES_A_PAGE + 10, "{pages} pages");
-    memory
+    let found = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+    found.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 #[tokio::test]
 async fn requests_follow_backups_and_pages_of_names() {
-    quick(60, 100_000).await;
+    let scale = Scale::new(60, 100_000).await;
+    scale.verify().await;
+    scale.list().await;
+    scale.status().await;
+    scale.prune().await;
 }
 
 #[tokio::test]
 #[ignore = "minutes in a debug build: make test-deep runs it"]
-async fn ten_thousand_backups_and_two_million_segments_are_verified_in_bounded_memory() {
-    let memory = quick(10_000, 2_000_000).await;
-    assert!(memory < 128, "{memory} MiB");
+async fn ten_thousand_backups_and_two_million_segments_take_bounded_memory() {
+    let scale = Scale::new(10_000, 2_000_000).await;
+    for took in [scale.verify().await, scale.list().await, scale.status().await, scale.prune().await] {
+        assert!(took.mebibytes < 128, "{} MiB", took.mebibytes);
+    }
 }

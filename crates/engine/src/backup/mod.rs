@@ -1,11 +1,12 @@
 //! Backup: from a running server's files to packs, maps and one manifest.
 //!
 //! The road, in the order of files: `prepare` and `plan` (on what it builds) → `intent` → `since` and `changed` (what must be read) → `jobs` (paths to work) →
-//! `worker` and `packer` (pages to packs) → `upload` → `collect` (leaves, blocks) → `wal_wait` → `run` (commit) → `report`.
+//! `worker` and `packer` (pages to packs) → `upload` → `collect` (leaves, blocks) → `wal_wait` → `conclude` (commit) → `report`; `run` drives.
 
 mod adopt;
 mod changed;
 mod collect;
+mod conclude;
 mod condemned;
 mod intent;
 mod jobs;

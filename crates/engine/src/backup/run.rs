@@ -3,16 +3,14 @@
 //! Commit point: the manifest, put to each region that holds everything it needs. Before it nothing that was put makes a
 //! backup exist; interrupted at any place, the next backup takes over what is there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use seawall_repo::compress::Compressor;
 use seawall_repo::id::BackupId;
 use seawall_repo::keys::WriterKey;
-use seawall_repo::manifest::{self, Manifest, ManifestBody, ManifestHeader};
 use seawall_repo::pack::PackId;
 use seawall_repo::time::Time;
 use seawall_repo::usage::PackRow;
@@ -28,20 +26,19 @@ use super::parent::ParentEntries;
 use super::pipeline::{Pipeline, compression, worker_count};
 use super::plan::{packs_to_empty, packs_too_old};
 use super::prepare::{Announced, Prepared, give_word, prepare, refuse_unfit, since_parent};
-use super::record::server_record;
-use super::report::{BackupReport, LeftOut};
+use super::report::BackupReport;
 use super::upload::{self, UploadSender, Uploaded};
 use super::wal_wait::{self, NeededWal};
 use super::worker::{PackAge, Shared};
 use super::{condemned, intent, now};
 use crate::error::{Error, Result};
-use crate::monitor::{Monitor, Recorded, Recorder};
+use crate::monitor::{Monitor, Recorder};
 use crate::prune::Standing;
-use crate::repository::{Maps, Repository, WorldEntropy, put_everywhere, reason};
+use crate::repository::{Maps, Repository, WorldEntropy};
 use crate::source::external::find_external;
 use crate::source::{
     ConnectOptions, Connection, Facts, Niceness, PageRules, Reader, StartOptions, Started, Stopped, Walk,
-    libc, read_control,
+    read_control,
 };
 
 /// How to take a backup.
@@ -168,28 +165,28 @@ pub async fn run(
 }
 
 /// What all steps of one backup share.
-struct Job<'a> {
-    repository: &'a Repository,
-    set: &'a Arc<RegionSet>,
-    facts: &'a Facts,
-    prepared: &'a Prepared,
-    data_directory: &'a Path,
-    options: &'a BackupOptions,
-    monitor: &'a Arc<dyn Monitor>,
-    backup: BackupId,
-    condemned: &'a Standing,
+pub(super) struct Job<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) set: &'a Arc<RegionSet>,
+    pub(super) facts: &'a Facts,
+    pub(super) prepared: &'a Prepared,
+    pub(super) data_directory: &'a Path,
+    pub(super) options: &'a BackupOptions,
+    pub(super) monitor: &'a Arc<dyn Monitor>,
+    pub(super) backup: BackupId,
+    pub(super) condemned: &'a Standing,
 }
 
 /// A backup whose files are stored and whose WAL has arrived.
-struct Finished {
-    collected: Collected,
-    uploaded: Uploaded,
-    adopted: Vec<upload::PackRow>,
-    control: Vec<u8>,
-    stopped: Stopped,
-    started_at: Time,
+pub(super) struct Finished {
+    pub(super) collected: Collected,
+    pub(super) uploaded: Uploaded,
+    pub(super) adopted: Vec<upload::PackRow>,
+    pub(super) control: Vec<u8>,
+    pub(super) stopped: Stopped,
+    pub(super) started_at: Time,
     /// Bytes read of the files.
-    read: u64,
+    pub(super) read: u64,
 }
 
 /// What workers know before they read.
@@ -212,7 +209,7 @@ fn new_id(repository: &Repository, started_at: Time) -> Result<BackupId> {
     BackupId::new(started_at.seconds(), &mut WorldEntropy::new(repository.world())).ok_or_else(clock_unusable)
 }
 
-fn clock_unusable() -> Error {
+pub(super) fn clock_unusable() -> Error {
     Error::source_side("backup.clock", "the clock of this host is far outside the years a backup can have")
 }
 
@@ -344,136 +341,6 @@ impl Job<'_> {
             Walk::new(self.data_directory, version)?.flat_map(move |entry| walked(entry, monitor.as_ref()));
         Ok((Merged::new(walk, files), total))
     }
-
-    fn manifest(&self, finished: &Finished) -> Result<Manifest> {
-        let stopped = &finished.stopped;
-        // Not the time of now, when WAL has arrived: what was committed in between can be reached from this backup.
-        let ended = Time::from_micros(stopped.at_us).ok_or_else(clock_unusable)?.max(finished.started_at);
-        let checksums = self.prepared.control.file.data_checksums();
-        let record = server_record(self.facts, checksums, libc::version(), finished.started_at);
-        let collected = &finished.collected;
-        let packs = self.pack_rows(finished)?;
-        let mut header = ManifestHeader {
-            backup: self.backup,
-            cluster: self.prepared.place.cluster.clone(),
-            system: self.prepared.place.system,
-            postgresql: self.facts.server.version.major(),
-            way: self.prepared.way.way,
-            parent: self.prepared.way.parent,
-            timeline: stopped.timeline,
-            start: stopped.start_lsn,
-            stop: stopped.stop_lsn,
-            stop_timeline: stopped.timeline,
-            started: finished.started_at,
-            stopped: ended,
-            segment_size: self.facts.wal_segment_size,
-            bytes: collected.bytes,
-            stored: finished.uploaded.bytes,
-            packs: u32::try_from(finished.uploaded.packs.len()).unwrap_or(u32::MAX),
-            maps: u32::try_from(finished.uploaded.maps).unwrap_or(u32::MAX),
-            uses: Vec::new(),
-            uses_more: false,
-            damaged_pages: collected.broken_count,
-            from_standby: stopped.on_standby,
-            next_xid: stopped.next_xid,
-        };
-        let used: BTreeSet<BackupId> =
-            packs.iter().map(|row| row.pack.backup).chain(collected.map_backups.iter().copied()).collect();
-        let uses: Vec<BackupId> = used.into_iter().filter(|backup| *backup != self.backup).collect();
-        header.set_uses(&uses);
-        let body = ManifestBody {
-            uses,
-            blocks: collected.blocks.iter().map(block_row).collect(),
-            packs,
-            label: utf8(&stopped.label)?,
-            tablespace_map: utf8(&stopped.tablespace_map)?,
-            control: finished.control.clone(),
-            tablespaces: record.tablespaces,
-            server: record.server,
-            databases: record.databases,
-            slots: record.slots,
-            subscriptions: record.subscriptions,
-            prepared: record.prepared,
-            unlogged: record.unlogged,
-            row_estimates: record.row_estimates,
-            findings: collected.broken.iter().map(super::broken_row).collect(),
-            findings_more: collected.broken_count.saturating_sub(collected.broken.len() as u64),
-            external: collected.external.clone(),
-        };
-        Ok(Manifest { header, body })
-    }
-
-    /// Every pack in use: the parent's, this backup's, the adopted ones.
-    fn pack_rows(&self, finished: &Finished) -> Result<Vec<PackRow>> {
-        let of_parent = self.prepared.parent.iter().flat_map(|parent| &parent.body.packs);
-        let mut stored: std::collections::HashMap<_, _> =
-            of_parent.map(|row| (row.pack, (row.pages_stored, row.stored_bytes))).collect();
-        let own = finished.uploaded.packs.iter().chain(&finished.adopted);
-        stored.extend(own.map(|row| (row.pack, (row.pages, row.stored_bytes))));
-        let rows = finished.collected.uses.iter().map(|(pack, pages_in_use)| {
-            let (pages_stored, stored_bytes) = stored.get(pack).copied().ok_or_else(|| {
-                Error::bug("backup.unknown-pack", "the map names a pack that nobody stored")
-                    .fact("pack", format!("{} {}", pack.backup, pack.number))
-            })?;
-            Ok(PackRow { pack: *pack, pages_in_use: *pages_in_use, pages_stored, stored_bytes })
-        });
-        rows.collect()
-    }
-
-    /// The commit point.
-    async fn commit(&self, manifest: &Manifest) -> Result<()> {
-        self.monitor.phase("committing", None);
-        let mut compressor = Compressor::new(compression(self.repository))
-            .map_err(|error| Error::bug("backup.compressor", "zstd could not be set up").because(error))?;
-        let mut entropy = WorldEntropy::new(self.repository.world());
-        let sealed = manifest
-            .seal(self.repository.sealer()?, self.repository.writer()?, &mut compressor, &mut entropy)
-            .map_err(|error| {
-                Error::bug("backup.manifest", "the manifest could not be written").because(error)
-            })?;
-        put_everywhere(self.set, sealed).await.map(|_bytes| ())
-    }
-
-    fn report(
-        &self,
-        manifest: &Manifest,
-        finished: Finished,
-        began: Duration,
-        recorded: Recorded,
-    ) -> BackupReport {
-        let (header, collected) = (&manifest.header, finished.collected);
-        let took = self.repository.world().clock.monotonic().saturating_sub(began);
-        let detached = self.set.detached();
-        BackupReport {
-            backup: self.backup,
-            way: self.prepared.way.clone(),
-            regions: self.set.attached().iter().map(|region| region.name().clone()).collect(),
-            left_out: detached
-                .iter()
-                .map(|gone| LeftOut { region: gone.region.clone(), reason: reason(&gone.reason) })
-                .collect(),
-            start: header.start,
-            stop: header.stop,
-            timeline: header.timeline,
-            bytes: header.bytes,
-            files: collected.files,
-            read: finished.read,
-            stored: header.stored,
-            changed_pages: collected.changed_pages,
-            rewritten_pages: collected.rewritten_pages,
-            adopted_packs: finished
-                .adopted
-                .iter()
-                .filter(|row| collected.uses.contains_key(&row.pack))
-                .count() as u64,
-            vanished: collected.vanished,
-            damaged_pages: header.damaged_pages,
-            seconds: took.as_secs_f64(),
-            requests: super::report::requests(self.repository.regions()),
-            findings: recorded.findings,
-            findings_more: recorded.more,
-        }
-    }
 }
 
 type PathResult = std::result::Result<SourcePath, crate::source::walk::WalkError>;
@@ -503,19 +370,4 @@ fn total_bytes(data_directory: &Path, version: seawall_pg::Version) -> Result<u6
         }
     }
     Ok(total)
-}
-
-fn block_row(row: &super::collect::BlockRow) -> manifest::BlockRow {
-    manifest::BlockRow { first: row.first.clone(), entries: row.entries as u64, node: row.node }
-}
-
-fn utf8(bytes: &[u8]) -> Result<String> {
-    String::from_utf8(bytes.to_vec()).map_err(|error| {
-        Error::source_side(
-            "backup.label-not-text",
-            "the server's backup_label or tablespace_map is not UTF-8",
-        )
-        .hint("a tablespace's path is not UTF-8; move the tablespace to a path that is")
-        .because(error)
-    })
 }

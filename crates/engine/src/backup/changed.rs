@@ -58,7 +58,7 @@ impl Changed {
         let parent_bytes = parent_bytes?;
         let file = RelationFile::parse(path)?;
         let by_wal = file.temporary.is_none() && matches!(file.fork, Fork::Main | Fork::Init);
-        let whole_pages = parent_bytes % PAGE_BYTES_U64 == 0 && bytes % PAGE_BYTES_U64 == 0;
+        let whole_pages = parent_bytes.is_multiple_of(PAGE_BYTES_U64) && bytes.is_multiple_of(PAGE_BYTES_U64);
         if !by_wal || !whole_pages {
             return None;
         }

@@ -12,10 +12,10 @@ use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::manifest::{Manifest, ManifestHeader, Way};
 use seawall_repo::records::Adoption;
-use seawall_repo::wal_index::Changes;
 use seawall_store::{RegionSet, durable};
 
 use super::adopt;
+use super::changed::Changed;
 use super::condemned::{after_intent, can_be_parent, names_pack};
 use super::intent::Word;
 use super::plan::{ChosenWay, WayInput, choose_way};
@@ -47,7 +47,7 @@ impl Prepared {
         start: Lsn,
         data_directory: &Path,
         options: &BackupOptions,
-    ) -> Option<Changes> {
+    ) -> Option<Changed> {
         let parent = self.parent.as_ref().filter(|_| !options.scan)?;
         let (control, history) = (&self.control.file, &self.history);
         let place = &self.place;
@@ -56,7 +56,7 @@ impl Prepared {
             Ok(known) => {
                 self.way.way = Way::Wal;
                 self.way.reason = by_wal(&known);
-                Some(known.changes)
+                Some(Changed::new(known.changes, self.control.file.relation_segment_blocks))
             }
             Err(why) => {
                 self.way.reason = format!("every page is read and compared: {why}");

@@ -117,9 +117,7 @@ pub async fn run(
     ));
     let _renewal = AbortOnDrop(renewal);
     monitor.phase("reading what WAL tells of the time since the parent", None);
-    let changes = prepared.changed_since(repository, session.start_lsn(), data_directory, options).await;
-    let segment_blocks = prepared.control.file.relation_segment_blocks;
-    let changed = changes.map(|changes| Changed::new(changes, segment_blocks));
+    let changed = prepared.changed_since(repository, session.start_lsn(), data_directory, options).await;
 
     let job = Job {
         repository,
@@ -138,14 +136,7 @@ pub async fn run(
     let control = read_control(data_directory, repository.world().clock.as_ref())?;
     let (stopped, _connection) = session.stop().await?;
     monitor.phase("waiting for the backup's WAL", None);
-    let wal = NeededWal {
-        place: prepared.place.clone(),
-        timeline: stopped.timeline,
-        start: stopped.start_lsn,
-        stop: stopped.stop_lsn,
-        segment_size: facts.wal_segment_size,
-    };
-    wal_wait::wait(&set, &wal, options.wal_wait, repository.world()).await?;
+    wal_wait::wait(&set, &job.needed_wal(&stopped), options.wal_wait, repository.world()).await?;
 
     let finished = Finished {
         collected,
@@ -214,6 +205,16 @@ pub(super) fn clock_unusable() -> Error {
 }
 
 impl Job<'_> {
+    fn needed_wal(&self, stopped: &Stopped) -> NeededWal {
+        NeededWal {
+            place: self.prepared.place.clone(),
+            timeline: stopped.timeline,
+            start: stopped.start_lsn,
+            stop: stopped.stop_lsn,
+            segment_size: self.facts.wal_segment_size,
+        }
+    }
+
     /// Reads and stores all files.
     async fn copy(
         &self,

@@ -145,10 +145,10 @@ proptest! {
 fn the_rest_of_an_unknown_record_is_told_as_missing_once_it_lies_inside() {
     let records = records(&[(90, 1, 2), (250, 2, 2), (20, 3, 2)]);
     let mut segments = segments(&records);
-    for index in 1..segments.len() {
-        segments[index].begins = Begins::UnknownRest;
-        if segments[index].first.is_none() {
-            segments[index].ends = Ends::UnknownMiddle;
+    for segment in segments.iter_mut().skip(1) {
+        segment.begins = Begins::UnknownRest;
+        if segment.first.is_none() {
+            segment.ends = Ends::UnknownMiddle;
         }
     }
     let all = joined(&segments).unwrap();

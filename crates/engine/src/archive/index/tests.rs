@@ -120,7 +120,7 @@ fn name(number: u64) -> SegmentName {
 /// Whole segments, as files in `directory`.
 fn files(writer: &WalWriter, directory: &Path) -> Vec<(u64, Vec<u8>)> {
     let mut segments = writer.segments();
-    if writer.bytes.len() % segments[0].len() != 0 {
+    if !writer.bytes.len().is_multiple_of(segments[0].len()) {
         // The last one is not full: no server archives it.
         segments.pop();
     }

@@ -169,6 +169,28 @@ fn what_is_read_follows_what_changed() -> Result<()> {
     Ok(())
 }
 
+/// A server that removes each segment as soon as it is archived: what lies across the ends of segments is known all the same.
+#[test]
+fn segments_that_are_gone_before_the_next_is_full_hide_nothing() -> Result<()> {
+    let mut builder = Server::builder(18).archive_command("false").data_checksums(true);
+    for (name, value) in [("wal_recycle", "off"), ("min_wal_size", "32MB"), ("max_wal_size", "32MB")] {
+        builder = builder.setting(name, value);
+    }
+    let site = Site::new(builder.start()?)?;
+    site.server.execute("CREATE TABLE filled (n int, body text)")?;
+    site.backup(&[])?;
+    for _ in 0..24 {
+        // A third of a segment, so that segments end anywhere.
+        site.server.execute("INSERT INTO filled SELECT n, repeat(md5(n::text), 8) FROM generate_series(1, 18000) n")?;
+        std::thread::sleep(Duration::from_millis(150));
+        site.server.execute("CHECKPOINT")?;
+    }
+    let kept = std::fs::read_dir(site.server.data_directory().join("pg_wal"))?.count();
+    assert!(kept < 8, "{kept} files are still in pg_wal: this server keeps too much to test anything");
+    by_wal(&site, &[])?;
+    nothing_is_missed(&site)
+}
+
 /// What WAL cannot tell is read, and the report says why.
 #[test]
 fn where_wal_cannot_tell_every_page_is_read_and_the_reason_said() -> Result<()> {

@@ -29,7 +29,7 @@ impl SegmentIndex {
     pub fn then(&mut self, later: &Self) -> Result<(), Break> {
         self.goes_on_with(later)?;
         // A record that fills whole segments is told as missing once.
-        if let (Ends::Beginning { of }, Begins::UnknownRest) = (self.ends, later.begins)
+        if let (Ends::Beginning { of, told: false }, Begins::UnknownRest) = (self.ends, later.begins)
             && self.untold.last() != Some(&of)
         {
             self.untold.push(of);
@@ -43,7 +43,7 @@ impl SegmentIndex {
         self.last = later.last.or(self.last);
         self.ends = match (self.ends, later.ends) {
             // A record may fill whole segments, of which each alone knows only that it is one's middle.
-            (Ends::Beginning { of }, Ends::UnknownMiddle) => Ends::Beginning { of },
+            (open @ Ends::Beginning { .. }, Ends::UnknownMiddle) => open,
             (_, ends) => ends,
         };
         self.records = self.records.saturating_add(later.records);
@@ -59,12 +59,12 @@ impl SegmentIndex {
     /// Compares edges. Where a host knew too little when it pushed, the links of records decide.
     fn goes_on_with(&self, later: &Self) -> Result<(), Break> {
         match (self.ends, later.begins) {
-            (Ends::Beginning { of: open }, Begins::Rest { of } | Begins::Overwritten { of })
+            (Ends::Beginning { of: open, .. }, Begins::Rest { of } | Begins::Overwritten { of })
                 if of != open =>
             {
                 return Err(Break::OtherRest { said: of, found: open });
             }
-            (Ends::Beginning { of: open }, Begins::Record) => return Err(Break::RestMissing { open }),
+            (Ends::Beginning { of: open, .. }, Begins::Record) => return Err(Break::RestMissing { open }),
             (Ends::Record | Ends::Switch { .. }, begins) if begins != Begins::Record => {
                 return Err(Break::RestOfNone);
             }

@@ -61,6 +61,9 @@ pub enum Ends {
     Beginning {
         /// Where that record begins; in a segment full of its middle, in an earlier one.
         of: Lsn,
+        /// Whether what it changes is told here already. All else it says is told where it ends.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        told: bool,
     },
     /// The middle of a record of which the pushing host knew no beginning.
     UnknownMiddle,

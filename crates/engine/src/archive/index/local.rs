@@ -40,7 +40,7 @@ pub(crate) fn index_of_file(
     }
     let indexed = match enough {
         Some(enough) => indexer.finish_behind(enough),
-        None => indexer.finish(),
+        None => indexer.finish(None),
     };
     indexed.map(|indexed| indexed.index).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -8,6 +8,7 @@
 //! reason, and is never a reason not to store the segment. Memory does not grow with the segment.
 
 mod activity;
+mod ahead;
 mod carry;
 mod gather;
 mod local;
@@ -15,6 +16,7 @@ mod opening;
 mod pages;
 mod segment;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use carry::find_carry;
 pub(crate) use local::index_of_file;
 pub(crate) use segment::Indexer;

@@ -5,6 +5,7 @@ use seawall_pg::wal::meaning::MeaningFault;
 use seawall_pg::wal::{Keep, PageFault, RecordFault, RecordHeader, WalEnded, WalOf, WalWalk, Walked};
 use seawall_repo::wal_index::{Begins, Ends, FirstRecord, SegmentIndex};
 
+use super::ahead::Ahead;
 use super::carry::Carry;
 use super::gather::Gather;
 use super::opening::{Opening, is_filled};
@@ -74,12 +75,12 @@ impl Indexer {
         });
     }
 
-    /// The index, once all of the segment was taken.
+    /// The index, once all of the segment was taken. `ahead` is where a record that goes on behind it may be read to its end.
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn finish(self) -> Result<Indexed, NotIndexed> {
-        self.finish_from(None)
+    pub(crate) fn finish(self, ahead: Option<&Ahead>) -> Result<Indexed, NotIndexed> {
+        self.finish_from(None, ahead)
     }
 
     /// The index of a segment that the server still writes: what lies behind `enough` may be anything.
@@ -87,10 +88,10 @@ impl Indexer {
     /// # Errors
     /// Why there is none.
     pub(crate) fn finish_behind(self, enough: Lsn) -> Result<Indexed, NotIndexed> {
-        self.finish_from(Some(enough))
+        self.finish_from(Some(enough), None)
     }
 
-    fn finish_from(self, enough: Option<Lsn>) -> Result<Indexed, NotIndexed> {
+    fn finish_from(self, enough: Option<Lsn>, ahead: Option<&Ahead>) -> Result<Indexed, NotIndexed> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
@@ -102,7 +103,7 @@ impl Indexer {
         }
         let begins = self.opening.begins(&walked, self.gather.given_up)?;
         let told = self.gather.activities.finish();
-        let index = SegmentIndex {
+        let mut index = SegmentIndex {
             begins,
             first: first(&walked),
             last: walked.unfinished.as_ref().map(|open| open.start).or(walked.last.map(|last| last.start)),
@@ -113,6 +114,12 @@ impl Indexer {
             untold: Vec::new(),
             changes: self.gather.pages.finish(),
         };
+        if let (Some(ahead), Some(open), Ends::Beginning { of, .. }) = (ahead, &walked.unfinished, index.ends)
+            && let Some(changes) = ahead.changes(open)
+        {
+            index.changes.join(&changes);
+            index.ends = Ends::Beginning { of, told: true };
+        }
         let transactions = self.gather.transactions;
         let transactions = transactions.finish(&told.activity, told.left_out, told.left_out_rows_most);
         Ok(Indexed { index, transactions })
@@ -152,8 +159,8 @@ fn ends(walked: &Walked, begins: Begins) -> Ends {
     let goes_on = is_filled(walked);
     match (walked.switched, &walked.unfinished, begins) {
         (Some(switch), _, _) => Ends::Switch { at: switch.start },
-        (_, Some(open), _) => Ends::Beginning { of: open.start },
-        (_, _, Begins::Rest { of }) if goes_on => Ends::Beginning { of },
+        (_, Some(open), _) => Ends::Beginning { of: open.start, told: false },
+        (_, _, Begins::Rest { of }) if goes_on => Ends::Beginning { of, told: false },
         _ if goes_on => Ends::UnknownMiddle,
         _ => Ends::Record,
     }

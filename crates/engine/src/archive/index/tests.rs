@@ -12,6 +12,8 @@ use seawall_repo::time::Time;
 use seawall_repo::wal_index::transactions::{How, Transactions};
 use seawall_repo::wal_index::{Begins, ChangedFork, Changes, Ends, SegmentIndex};
 
+use seawall_store::World;
+
 use super::segment::{Indexed, NotIndexed};
 use super::*;
 
@@ -136,7 +138,7 @@ fn index(number: u64, bytes: &[u8], beside: &Path, chunk: usize) -> Result<Index
     let carry = find_carry(of(), beside, name(number), &history);
     let mut indexer = Indexer::new(of(), SegmentNo(number).first_lsn(of().size).unwrap(), carry);
     bytes.chunks(chunk).for_each(|chunk| indexer.take(chunk));
-    indexer.finish()
+    indexer.finish(None)
 }
 
 fn joined(indexed: &[Indexed]) -> SegmentIndex {
@@ -240,9 +242,9 @@ fn a_record_longer_than_segments_is_told_where_it_ends() {
         .map(|(number, bytes)| index(*number, bytes, directory.path(), 1 << 20).unwrap().index)
         .collect();
     let open = indexed[0].last.unwrap();
-    assert_eq!(indexed[0].ends, Ends::Beginning { of: open });
+    assert_eq!(indexed[0].ends, Ends::Beginning { of: open, told: false });
     assert_eq!(indexed[1].begins, Begins::Rest { of: open });
-    assert_eq!((indexed[1].records, indexed[1].ends), (0, Ends::Beginning { of: open }));
+    assert_eq!((indexed[1].records, indexed[1].ends), (0, Ends::Beginning { of: open, told: false }));
     assert_eq!(indexed.iter().map(|index| index.changes.pages()).collect::<Vec<_>>(), [0, 0, 0, 1]);
     // One segment of the middle is missing beside it: then nothing is known of the record.
     std::fs::remove_file(directory.path().join(name(FIRST + 1).to_string())).unwrap();
@@ -251,6 +253,51 @@ fn a_record_longer_than_segments_is_told_where_it_ends() {
     assert_eq!((alone.begins, alone.changes.pages(), alone.records), (Begins::UnknownRest, 0, 2));
     let (number, bytes) = &files[2];
     assert_eq!(index(*number, bytes, directory.path(), 1 << 20).unwrap().index.ends, Ends::UnknownMiddle);
+}
+
+/// The index of a segment as its host makes it when the next one is beside it.
+fn index_with_ahead(number: u64, bytes: &[u8], beside: &Path) -> SegmentIndex {
+    let mut indexer = Indexer::new(of(), SegmentNo(number).first_lsn(of().size).unwrap(), None);
+    indexer.take(bytes);
+    let clock = std::sync::Arc::clone(&World::system().clock);
+    let ahead = Ahead { of: of(), directory: beside.to_owned(), segment: name(number), clock };
+    indexer.finish(Some(&ahead)).unwrap().index
+}
+
+/// A server recycles a segment before the next one is full: still nothing is missed.
+#[test]
+fn what_goes_on_in_the_next_segment_is_told_while_both_are_there() {
+    let steps = [
+        Step::Blocks(vec![9], (1 << 20) - 20_000),
+        Step::Blocks(vec![44, 45], 40_000),
+        Step::Cut(7),
+        Step::Switch,
+    ];
+    let (writer, written) = write(&steps);
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let files = files(&writer, directory.path());
+    let first = index_with_ahead(FIRST, &files[0].1, directory.path());
+    let second = index(FIRST + 1, &files[1].1, elsewhere.path(), 1 << 20).unwrap().index;
+    assert_eq!(second.begins, Begins::UnknownRest);
+    let mut both = first.clone();
+    both.then(&second).unwrap();
+    assert!(both.is_whole());
+    assert_eq!(both.changes, written.changes);
+    assert!(matches!(first.ends, Ends::Beginning { told: true, .. }));
+    // Without the file, or with one that holds something else, nothing is told ahead.
+    for content in [None, Some(vec![0; 1 << 20]), Some(files[0].1.clone())] {
+        if let Some(content) = content {
+            std::fs::write(elsewhere.path().join(name(FIRST + 1).to_string()), content).unwrap();
+        }
+        let alone = index_with_ahead(FIRST, &files[0].1, elsewhere.path());
+        assert!(matches!(alone.ends, Ends::Beginning { told: false, .. }));
+        assert_eq!(alone.changes.pages(), 1);
+    }
+    let mut damaged = files[1].1.clone();
+    damaged[9000] ^= 1;
+    std::fs::write(elsewhere.path().join(name(FIRST + 1).to_string()), damaged).unwrap();
+    let alone = index_with_ahead(FIRST, &files[0].1, elsewhere.path());
+    assert!(matches!(alone.ends, Ends::Beginning { told: false, .. }), "the record's checksum does not fit");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! object's header and is told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use seawall_pg::wal::WalOf;
 use seawall_pg::{History, SegmentName, WalFileName};
@@ -11,7 +12,7 @@ use seawall_repo::wal_object::Indexed;
 
 use super::identity::Identity;
 use super::source::WalSource;
-use crate::archive::index::{Indexer, find_carry};
+use crate::archive::index::{Ahead, Indexer, find_carry};
 
 /// A header has room for a sentence, not for whatever a damaged file makes an error say.
 const REASON_CHARS_MAX: usize = 300;
@@ -31,7 +32,7 @@ pub(super) enum Plan {
 #[derive(Debug)]
 pub(super) enum Indexing {
     Not(Told),
-    Segment(Box<Indexer>),
+    Segment(Box<(Indexer, Ahead)>),
 }
 
 /// What is told in the end.
@@ -87,25 +88,27 @@ impl Plan {
             Err(error) => return Indexing::Not(Told::failed(&error.to_string())),
         };
         let beside = source.path.parent().map(PathBuf::from).unwrap_or_default();
-        Indexing::Segment(Box::new(Indexer::new(of, first, find_carry(of, &beside, name, history))))
+        let indexer = Indexer::new(of, first, find_carry(of, &beside, name, history));
+        let ahead = Ahead { of, directory: beside, segment: name, clock: Arc::clone(&source.clock) };
+        Indexing::Segment(Box::new((indexer, ahead)))
     }
 }
 
 impl Indexing {
     /// Takes the next bytes of the file.
     pub(super) fn take(&mut self, plain: &[u8]) {
-        if let Self::Segment(indexer) = self {
-            indexer.take(plain);
+        if let Self::Segment(segment) = self {
+            segment.0.take(plain);
         }
     }
 
     /// What is told, once all was taken.
     pub(super) fn finish(self) -> Told {
-        let indexer = match self {
+        let (indexer, ahead) = match self {
             Self::Not(told) => return told,
-            Self::Segment(indexer) => indexer,
+            Self::Segment(segment) => *segment,
         };
-        let made = indexer.finish().map_err(|error| error.to_string()).and_then(|made| {
+        let made = indexer.finish(Some(&ahead)).map_err(|error| error.to_string()).and_then(|made| {
             let front = made.index.encode().map_err(|error| error.to_string())?;
             Ok(Indexed::Index { front, transactions: made.transactions })
         });

@@ -6,11 +6,13 @@
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use seawall_pg::{ControlFile, Timeline, WalFileName};
 use seawall_repo::keys::{Digest, DigestKey};
 use seawall_repo::wal_object::PART_BYTES;
 use seawall_store::World;
+use seawall_store::world::Clock;
 
 use crate::error::{Error, Result};
 use crate::source::read_control;
@@ -25,6 +27,7 @@ pub(super) struct WalSource {
     pub(super) file: WalFileName,
     pub(super) control: ControlFile,
     pub(super) bytes: u64,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl WalSource {
@@ -40,7 +43,7 @@ impl WalSource {
                 format!("{} is not an ordinary file", path.display()),
             ));
         }
-        let source = Self { path, file, control, bytes: metadata.len() };
+        let source = Self { path, file, control, bytes: metadata.len(), clock: Arc::clone(&world.clock) };
         source.check_length()?;
         Ok(source)
     }

@@ -115,7 +115,7 @@ proptest! {
         prop_assert_eq!(halves, whole);
     }
 
-    /// A segment left out is noticed, unless not one record begins in it: then there is nothing that names it, and only its
+    /// A segment left out is noticed, unless it is full of one record's middle: then there is nothing that names it, and only its
     /// number tells.
     #[test]
     fn a_segment_left_out_or_of_other_wal_is_noticed(sizes in any_sizes(), at in 1..40usize) {
@@ -123,7 +123,8 @@ proptest! {
         let mut segments = segments(&records);
         if at + 1 < segments.len() {
             let gone = segments.remove(at);
-            prop_assert_eq!(joined(&segments).is_err(), gone.last.is_some());
+            let is_middle = gone.last.is_none() && matches!(gone.ends, Ends::Beginning { .. });
+            prop_assert_eq!(joined(&segments).is_err(), !is_middle);
         }
     }
 

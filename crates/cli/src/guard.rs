@@ -42,13 +42,21 @@ fn caught(fetch: bool, body: impl FnOnce() -> u8) -> u8 {
 }
 
 /// Whether a command line is, or may be meant as, `seawall wal fetch`: it has one of the two words or the name of a WAL
-/// file, and is not `wal push`. A slip in one of the words must not become the end of WAL.
+/// file, and is not `wal push` or `debug`. A slip in one of the words must not become the end of WAL.
 #[must_use]
 pub fn may_be_fetch(words: &[OsString]) -> bool {
     let arguments = || words.iter().skip(1);
     let has = |wanted: &str| arguments().any(|word| word == wanted);
     let other = ["push", "status", "help"].into_iter().any(has);
-    !other && (has("wal") || has("fetch") || names_wal(words))
+    !other && !is_debug(words) && (has("wal") || has("fetch") || names_wal(words))
+}
+
+/// Whether it is `seawall debug`, which names WAL files too: not where `debug` is the value of an option, nor beside `fetch`.
+fn is_debug(words: &[OsString]) -> bool {
+    let takes_value =
+        |word: &OsStr| ["-c", "--config", "--cluster", "--color"].iter().any(|option| word == *option);
+    let debug = |pair: &[OsString]| matches!(pair, [before, word] if word == "debug" && !takes_value(before));
+    words.windows(2).any(debug) && !words.iter().any(|word| word == "fetch")
 }
 
 /// Whether a WAL file's name is among the arguments, as PostgreSQL passes it for `%f`.
@@ -105,6 +113,8 @@ mod tests {
             "seawall wal",
             "seawall wla ftech 0000000100000000000000AB.partial x",
             "seawall 000000010000000000000003.00000028.backup",
+            "seawall --cluster debug wal ftech 000000010000000000000003 pg_wal/RECOVERYXLOG",
+            "seawall debug wal fetch 000000010000000000000003 pg_wal/RECOVERYXLOG",
         ] {
             assert!(may_be_fetch(&words(line)), "{line}");
         }
@@ -113,6 +123,8 @@ mod tests {
             "seawall status",
             "seawall help wal fetch",
             "seawall backup",
+            "seawall debug index 000000010000000000000003",
+            "seawall --json debug wal 000000010000000000000003 --limit 1",
             "wal list",
             "seawall restore -D /x --timeline 00000002",
         ] {

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod backup;
 pub mod check;
+pub mod debug;
 pub mod error;
 mod events;
 pub mod hold;

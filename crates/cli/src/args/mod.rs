@@ -9,6 +9,7 @@ pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod debug;
 pub mod hold;
 pub mod init;
 pub mod key;
@@ -107,6 +108,7 @@ pub enum Command {
     Hold(hold::HoldArgs),
     Wal(wal::WalArgs),
     Key(key::KeyArgs),
+    Debug(debug::DebugArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }

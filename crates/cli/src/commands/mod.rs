@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod cost;
+pub mod debug;
 pub mod hold;
 pub mod init;
 pub mod key;
@@ -48,6 +49,7 @@ pub fn run(cli: Cli, words: &[String], output: Output) -> Result<Outcome> {
         Command::Init(args) => init::run(&args, &global, &output),
         Command::Check(args) => check::run(&args, &global, &output),
         Command::Config(args) => config::run(&args.command, &global, &output),
+        Command::Debug(args) => debug::run(&args.command, &global, &output),
         Command::Key(args) => key::run(&args.command, &global, &output),
         Command::Completions(args) => completions::run(&args, &output),
         Command::Man(args) => man::run(&args, &output),

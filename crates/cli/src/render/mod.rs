@@ -84,6 +84,22 @@ impl Output {
         finished(written.and_then(|()| out.flush()))
     }
 
+    /// Prints parts of what has no end known beforehand: as text, or each as one JSON object a line.
+    pub fn lines<R: Serialize>(&self, parts: &[R], text: impl FnOnce(&[R]) -> Page) -> Result<(), Error> {
+        if !self.json {
+            return self.page(&text(parts));
+        }
+        let mut lines = String::new();
+        for part in parts {
+            let line = serde_json::to_string(part).map_err(|source| {
+                Error::bug("cli.json", "a report cannot be written as JSON").because(source)
+            })?;
+            lines.push_str(&harmless_json(&line));
+            lines.push('\n');
+        }
+        self.raw(lines.as_bytes())
+    }
+
     /// Prints a page that has no JSON form of its own.
     pub fn page(&self, page: &Page) -> Result<(), Error> {
         let mut out = io::stdout().lock();

@@ -14,4 +14,4 @@ mod read;
 pub(crate) mod testing;
 
 pub use place::adopted;
-pub(crate) use read::small;
+pub(crate) use read::{each_piece, small};

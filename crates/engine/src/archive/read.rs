@@ -11,7 +11,7 @@ use seawall_repo::wal_object::{OpenWal, PartJoiner, Taken, WalContent, WalHeader
 use seawall_store::{Extent, NotServed, RegionName};
 
 use crate::error::{Error, Result};
-use crate::repository::{OBJECT_BYTES_MAX, Repository, not_served};
+use crate::repository::{OBJECT_BYTES_MAX, Repository, not_served, object_error};
 
 /// A WAL object, and what joins its parts where it lies in parts.
 #[derive(Debug)]
@@ -117,4 +117,31 @@ pub(crate) async fn small(repository: &Repository, name: &ObjectName) -> Result<
         WalContent::Bytes(bytes) => Ok(bytes),
         WalContent::Parts(_) => Err(Error::data("archive.in-parts", format!("{name} lies in parts"))),
     }
+}
+
+/// The bytes of a file piece by piece, each proven before `take` gets it, until `take` says that it has enough.
+///
+/// # Errors
+/// Missing, damaged or out of reach in every region; what `take` says.
+pub(crate) async fn each_piece(
+    repository: &Repository,
+    name: &ObjectName,
+    take: &mut dyn FnMut(&[u8]) -> Result<bool>,
+) -> Result<()> {
+    let opened = open(repository, name, &|_| Ok(())).await.map_err(|error| not_served(&error))?;
+    let mut joiner = match (opened.wal.content, opened.joiner) {
+        (WalContent::Bytes(bytes), _) => return take(&bytes).map(drop),
+        (WalContent::Parts(_), Some(joiner)) => joiner,
+        (WalContent::Parts(_), None) => {
+            return Err(Error::bug("archive.no-joiner", "a file in parts has nothing that joins them"));
+        }
+    };
+    for part in joiner.part_names() {
+        let opened = open(repository, &part, &|_| Ok(())).await.map_err(|error| not_served(&error))?;
+        let bytes = joiner.add(opened.wal).map_err(|error| object_error(&error))?;
+        if !take(&bytes)? {
+            return Ok(());
+        }
+    }
+    joiner.finish().map_err(|error| object_error(&error))
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use seawall_pg::control::{CONTROL_FILE_PATH, encode::encode};
 use seawall_pg::wal::WalOf;
 use seawall_pg::wal::testing::{RecordSpec, WalWriter};
@@ -22,7 +24,7 @@ use seawall_repo::signed::sign_as_owner;
 use seawall_repo::wrapped::{ClusterKeys, WrapFor};
 use seawall_store::clocked::ClockedStore;
 use seawall_store::faulty::FaultyStore;
-use seawall_store::world::{ManualClock, SystemRandom};
+use seawall_store::world::{Clock, ManualClock, Random, SystemRandom};
 use seawall_store::{Limits, Region, RegionConfig, RegionName, Regions, Role, World};
 
 use crate::repository::{
@@ -31,6 +33,36 @@ use crate::repository::{
 
 /// The system identifier of the data directory.
 pub(crate) const SYSTEM: SystemIdentifier = SystemIdentifier(7_575_757_575);
+
+/// A clock that is apart from another, and can be set.
+#[derive(Debug, Clone)]
+pub(crate) struct ClockApart {
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How much it is ahead.
+    pub(crate) micros: Arc<AtomicI64>,
+}
+
+impl Clock for ClockApart {
+    fn now_unix_us(&self) -> i64 {
+        self.clock.now_unix_us() + self.micros.load(Ordering::Relaxed)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.clock.sleep(duration)
+    }
+
+    fn deadline(&self, at: Duration) -> BoxFuture<'static, ()> {
+        self.clock.deadline(at)
+    }
+
+    fn sleep_blocking(&self, duration: Duration) {
+        self.clock.sleep_blocking(duration);
+    }
+}
 
 /// Regions, keys and a data directory.
 pub(crate) struct Bench {
@@ -57,9 +89,26 @@ impl Bench {
 
     /// The same, encrypted or not.
     pub(crate) async fn of(regions: usize, mebibytes: u32, cipher: Cipher) -> Self {
-        let world = World { clock: Arc::new(ManualClock::default()), random: Arc::new(SystemRandom) };
-        let memory = || ClockedStore::new(Arc::new(object_store::memory::InMemory::new()), &world);
-        let memories: Vec<ClockedStore> = (0..regions).map(|_| memory()).collect();
+        let apart: Vec<_> = (0..regions).map(|_| Duration::ZERO).collect();
+        Self::with_clocks(&apart, mebibytes, cipher, Arc::new(SystemRandom)).await
+    }
+
+    /// With regions whose clocks are so much ahead.
+    pub(crate) async fn with_clocks(
+        ahead: &[Duration],
+        mebibytes: u32,
+        cipher: Cipher,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let world = World { clock: Arc::new(ManualClock::default()), random };
+        let memory = |ahead: &Duration| {
+            let micros = i64::try_from(ahead.as_micros()).unwrap();
+            let clock =
+                ClockApart { clock: Arc::clone(&world.clock), micros: Arc::new(AtomicI64::new(micros)) };
+            let own = World { clock: Arc::new(clock), random: Arc::clone(&world.random) };
+            ClockedStore::new(Arc::new(object_store::memory::InMemory::new()), &own)
+        };
+        let memories: Vec<ClockedStore> = ahead.iter().map(memory).collect();
         let stores = memories.iter().map(|store| FaultyStore::new(Arc::new(store.clone()), &world)).collect();
         let folder = tempfile::tempdir().unwrap();
         let size = WalSegmentSize::new(mebibytes << 20).unwrap();
@@ -172,6 +221,16 @@ impl Bench {
         host: &str,
         wrap: impl Fn(Arc<dyn seawall_store::ObjectStore>) -> Arc<dyn seawall_store::ObjectStore>,
     ) -> crate::Result<Repository> {
+        self.open_in(host, &self.world, wrap).await
+    }
+
+    /// The same, as a host whose clock is that of another world.
+    pub(crate) async fn open_in(
+        &self,
+        host: &str,
+        world: &World,
+        wrap: impl Fn(Arc<dyn seawall_store::ObjectStore>) -> Arc<dyn seawall_store::ObjectStore>,
+    ) -> crate::Result<Repository> {
         let patient = Duration::from_secs(1_000_000_000);
         let limits =
             Limits { attempts_max: 1, stall: patient, down_after_failures: 1_000_000, ..Limits::default() };
@@ -184,12 +243,11 @@ impl Bench {
                 role: Role::Copy,
                 limits: limits.clone(),
             };
-            Region::with_store(config, wrap(Arc::new(store.clone())), &self.world)
+            Region::with_store(config, wrap(Arc::new(store.clone())), world)
         });
-        let regions = Regions::new(regions.collect(), &self.world).unwrap();
+        let regions = Regions::new(regions.collect(), world).unwrap();
         let secrets = Secrets::Host(self.key_file(host));
-        Repository::open_in(regions, &self.settings(), &"orders".parse().unwrap(), &secrets, &self.world)
-            .await
+        Repository::open_in(regions, &self.settings(), &"orders".parse().unwrap(), &secrets, world).await
     }
 
     fn settings(&self) -> RepositorySettings {

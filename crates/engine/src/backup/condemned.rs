@@ -29,12 +29,14 @@ fn maps_stand(standing: &Standing, backup: BackupId, uses: &[BackupId]) -> bool 
     !std::iter::once(&backup).chain(uses).any(|backup| standing.names_maps_of(*backup))
 }
 
-/// Asked after the intent was given: whoever condemned before that may not have seen it.
+/// Asked after the intent was given: whoever condemned before that may not have seen it. A tombstone that was carried out by now says
+/// nothing any more, but then the parent's manifest is gone; as long as that is there, all it lists is.
 ///
 /// # Errors
 /// The parent was condemned between being chosen and being named in the intent.
 pub(super) async fn after_intent(
     repository: &Repository,
+    set: &RegionSet,
     place: &Place,
     parent: Option<&Manifest>,
     monitor: &dyn Monitor,
@@ -44,11 +46,24 @@ pub(super) async fn after_intent(
     let Some(parent) = parent else { return Ok(standing) };
     // The header lists the first of the backups it uses, the body all.
     let all_stand = maps_stand(&standing, parent.header.backup, &parent.body.uses);
-    if all_stand && can_be_parent(&standing, place, &parent.header) {
+    if all_stand && can_be_parent(&standing, place, &parent.header) && is_there(set, place, parent).await {
         return Ok(standing);
     }
     let what = format!("backup {}, on which this one builds, was condemned meanwhile", parent.header.backup);
     Err(Error::busy("backup.parent-condemned", what).hint("run it again: another parent is chosen"))
+}
+
+/// Whether every attached region has the parent's manifest.
+async fn is_there(set: &RegionSet, place: &Place, parent: &Manifest) -> bool {
+    let name: ObjectName = Named::Manifest { place: place.clone(), backup: parent.header.backup }.into();
+    for region in set.attached() {
+        match region.exists(name.as_str()).await {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => set.detach(region.name(), DetachReason::Failed(error.chain())),
+        }
+    }
+    true
 }
 
 /// Packs whose pages must not be used any more.

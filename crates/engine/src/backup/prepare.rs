@@ -259,7 +259,7 @@ pub(super) async fn give_word(
     };
     word.give(repository, set).await?;
     let place = &prepared.place;
-    let condemned = after_intent(repository, place, prepared.parent.as_ref(), monitor).await?;
+    let condemned = after_intent(repository, set, place, prepared.parent.as_ref(), monitor).await?;
     let free: Vec<_> = orphans.into_iter().filter(|pack| !names_pack(&condemned, place, *pack)).collect();
     let adopted = adopt::adopt(repository, place, &free).await;
     Ok(Announced { word, adopted, condemned })

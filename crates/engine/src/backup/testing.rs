@@ -14,8 +14,8 @@ use seawall_repo::layout::{Named, Place};
 use seawall_repo::manifest::{Manifest, ManifestBody, ManifestHeader, Way};
 use seawall_repo::pack::PackId;
 use seawall_repo::usage::PackRow;
-use seawall_store::RegionSet;
 use seawall_store::world::{Random as _, SeededRandom};
+use seawall_store::{DetachReason, RegionSet};
 
 use super::intent::{SharedWord, Word};
 use super::{adopt, condemned, now};
@@ -57,6 +57,10 @@ pub(crate) struct At {
 pub(crate) struct Fate {
     /// It ends without a word after so many steps.
     pub(crate) dies_after: Option<u64>,
+    /// Hours that its process is stopped when it has looked around and given no word yet.
+    pub(crate) early: u64,
+    /// Hours that its process is stopped before it stores anything, its word given: all that it puts comes late.
+    pub(crate) late: u64,
     /// Hours that it works, its word renewed.
     pub(crate) works: u64,
     /// Hours that its process is stopped, in the middle.
@@ -158,8 +162,11 @@ async fn mini(
         number: 0,
     };
     steps.one()?;
+    pass(repository, fate.early).await;
     tried!(word.give(repository, &set).await);
-    let standing = tried!(condemned::after_intent(repository, place, parent.as_ref(), &Silent).await);
+    let standing = tried!(condemned::after_intent(repository, &set, place, parent.as_ref(), &Silent).await);
+    pass(repository, fate.late).await;
+    let orphans = there(&set, place, orphans).await;
     let mut packs = pages_of(parent.as_ref());
     let left = condemned::packs(&standing, place, packs.iter().flatten().copied());
     let mut next = 0;
@@ -213,6 +220,76 @@ async fn commit(
         .seal(repository.sealer().unwrap(), repository.writer().unwrap(), &mut compressor, &mut entropy)
         .unwrap();
     put_everywhere(set, sealed).await.map(|_bytes| ())
+}
+
+/// Reads a backup for hours, as a mount does: with a word, given before it looks and renewed hourly. Says what it named and could not
+/// find; none where the backup was condemned before it had given its word.
+pub(crate) async fn mini_mount(
+    repository: &Repository,
+    place: &Place,
+    of: BackupId,
+    hours: u64,
+) -> Result<Option<Vec<String>>> {
+    let set = repository.regions().set();
+    let started = now(repository.world())?;
+    let manifest = repository.manifest(place, of).await?;
+    let backup = BackupId::new(started.seconds(), &mut WorldEntropy::new(repository.world())).unwrap();
+    let uses = std::iter::once(of).chain(manifest.body.uses.iter().copied()).collect();
+    let mut word =
+        Word { place: place.clone(), backup, uses, adopts: Vec::new(), host: "mount".to_owned(), number: 0 };
+    word.give(repository, &set).await?;
+    let standing = crate::prune::standing(repository, place).await?;
+    if !condemned::can_be_parent(&standing, place, &manifest.header)
+        || !condemned::packs(&standing, place, manifest.body.packs.iter().map(|row| row.pack)).is_empty()
+    {
+        return Ok(None);
+    }
+    // A tombstone that was carried out meanwhile says nothing any more, but the manifest goes first.
+    let name = Named::Manifest { place: place.clone(), backup: of }.to_name();
+    for region in set.attached() {
+        if !region.exists(name.as_str()).await.unwrap_or(false) {
+            set.detach(region.name(), DetachReason::Failed("pruned there".to_owned()));
+        }
+    }
+    if set.attached().is_empty() {
+        return Ok(None);
+    }
+    // Only now is it certain what is there: what it named stays for as long as it renews its word.
+    let mut all: Vec<Named> = vec![Named::Map { place: place.clone(), backup: of, number: 0 }];
+    let pack = |pack: PackId| Named::Pack { place: place.clone(), backup: pack.backup, number: pack.number };
+    all.extend(manifest.body.packs.iter().map(|row| pack(row.pack)));
+    let mut lost = Vec::new();
+    for _ in 0..hours {
+        pass(repository, 1).await;
+        word.give(repository, &set).await?;
+        for named in &all {
+            let name = named.to_name();
+            let mut found = false;
+            for region in set.attached() {
+                found |= region.exists(name.as_str()).await.unwrap_or(true);
+            }
+            if !found {
+                lost.push(name.to_string());
+            }
+        }
+    }
+    Ok(Some(lost))
+}
+
+/// Which of these packs every region has: a real backup reads the footers of those that it takes over, its word given.
+async fn there(set: &RegionSet, place: &Place, packs: Vec<PackId>) -> Vec<PackId> {
+    let mut all = Vec::new();
+    for pack in packs {
+        let name = Named::Pack { place: place.clone(), backup: pack.backup, number: pack.number }.to_name();
+        let mut everywhere = true;
+        for region in set.attached() {
+            everywhere &= region.exists(name.as_str()).await.unwrap_or(false);
+        }
+        if everywhere {
+            all.push(pack);
+        }
+    }
+    all
 }
 
 async fn put_name(set: &RegionSet, named: Named) -> Result<()> {

@@ -9,7 +9,7 @@ use seawall_repo::id::{BackupId, RecordId};
 use seawall_repo::layout::{Named, Place};
 use seawall_store::{RegionName, RegionSet};
 
-use super::look::{Broken, tombstones};
+use super::look::{Broken, TombstoneSeen, tombstones};
 use crate::backup::{host_name, now};
 use crate::error::Result;
 use crate::events::record_id;
@@ -124,7 +124,7 @@ impl Standing {
     }
 }
 
-/// What stands under tombstones at a place.
+/// What stands under tombstones at a place, or did until they were taken back.
 ///
 /// # Errors
 /// A region cannot be listed or a tombstone is out of reach: who does not know what is condemned must not build on anything.
@@ -136,7 +136,9 @@ pub(crate) async fn standing(repository: &Repository, place: &Place) -> Result<S
     if broken.len() == repository.regions().len() {
         return Err(unlistable(&broken));
     }
-    let stones = seen.into_iter().filter(|stone| stone.waits()).map(|stone| stone.record).collect();
+    // One that was taken back may have been read before by a prune that still deletes.
+    let counts = |stone: &TombstoneSeen| stone.waits() || stone.revoked;
+    let stones = seen.into_iter().filter(counts).map(|stone| stone.record).collect();
     Ok(Standing { stones, findings })
 }
 

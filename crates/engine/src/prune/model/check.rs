@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
+use seawall_repo::condemned::Tombstone;
 use seawall_repo::id::BackupId;
-use seawall_repo::layout::{Named, ObjectName};
+use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::manifest::Manifest;
 use seawall_store::ObjectStore as _;
 
@@ -30,6 +31,7 @@ impl History {
         let mut all = Together::new();
         for index in 0..self.bench.memories.len() {
             let names = self.names_in(index).await;
+            self.read_stones(index, &names).await;
             self.check_region(index, &names);
             for (name, stored) in names {
                 let first = all.entry(name).or_insert(stored);
@@ -46,6 +48,30 @@ impl History {
             assert!(gone.is_empty(), "{}: first of their days, and gone: {gone:?}", self.story());
         }
         self.together = all;
+    }
+
+    /// Remembers the tombstones of a region, and when it got them.
+    async fn read_stones(&mut self, index: usize, names: &Together) {
+        let repository = self.bare().await;
+        for (name, stored) in names.iter().filter(|(name, _)| !self.seen[index].contains(*name)) {
+            let name = ObjectName::parse(name).unwrap();
+            if matches!(name.named(), Named::Tombstone { .. })
+                && let Ok(read) = repository.read_record::<Tombstone>(&name).await
+            {
+                self.stones[index].push((read.value, *stored));
+            }
+        }
+    }
+
+    /// Whether what is gone was named in a tombstone that the region had for the whole grace.
+    fn had_its_grace(&self, index: usize, named: &Named) -> bool {
+        let now = self.bench.world.clock.now_unix_us() + self.ahead[index];
+        let named_by = |(stone, stored): &&(Tombstone, i64)| {
+            Some(&Place { cluster: stone.cluster.clone(), system: stone.system }) == named.place()
+                && stone.names(named)
+                && now - stored >= 24 * 3_600_000_000
+        };
+        self.stones[index].iter().any(|stone| named_by(&stone))
     }
 
     fn check_region(&mut self, index: usize, names: &Together) {
@@ -91,7 +117,16 @@ impl History {
             assert!(!self.gone[index].contains(name), "{}: {name} came back in {region}", self.story());
         }
         let before = std::mem::replace(&mut self.seen[index], names.keys().cloned().collect());
-        self.gone[index].extend(before.into_iter().filter(|name| !names.contains_key(name)));
+        for name in before.into_iter().filter(|name| !names.contains_key(name)) {
+            let parsed = ObjectName::parse(&name).unwrap();
+            let of_stones = matches!(
+                parsed.named(),
+                Named::Tombstone { .. } | Named::TombstoneDone { .. } | Named::TombstoneRevoked { .. }
+            );
+            let rightly = of_stones || self.had_its_grace(index, parsed.named());
+            assert!(rightly, "{}: {name} left {region} before its grace was over", self.story());
+            self.gone[index].insert(name);
+        }
     }
 
     /// Everything that a backup lists, and the WAL that makes it consistent.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use object_store::ObjectStoreExt as _;
 use seawall_pg::SystemIdentifier;
 use seawall_repo::compress::{Compression, Compressor};
+use seawall_repo::condemned::Tombstone;
 use seawall_repo::id::{BackupId, RecordId, SystemId};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::manifest::Manifest;
@@ -84,6 +85,10 @@ pub(super) struct History {
     /// What each region held when it was looked at last, and what it held once and does not any more.
     pub(super) seen: [BTreeSet<String>; 3],
     pub(super) gone: [BTreeSet<String>; 3],
+    /// Every tombstone that a region ever had, and since when.
+    pub(super) stones: [Vec<(Tombstone, i64)>; 3],
+    /// How far the regions' clocks are ahead; microseconds.
+    pub(super) ahead: Vec<i64>,
     pub(super) reached: BTreeMap<Instant, i64>,
     /// What all regions had together when they were looked at last.
     pub(super) together: Together,
@@ -125,6 +130,8 @@ impl History {
             had_good: Default::default(),
             seen: Default::default(),
             gone: Default::default(),
+            stones: Default::default(),
+            ahead: ahead.iter().map(|ahead| i64::try_from(ahead.as_micros()).unwrap()).collect(),
             reached: BTreeMap::new(),
             together: Together::new(),
             counts: Counts::default(),

@@ -181,7 +181,9 @@ fn segments_that_are_gone_before_the_next_is_full_hide_nothing() -> Result<()> {
     site.backup(&[])?;
     for _ in 0..24 {
         // A third of a segment, so that segments end anywhere.
-        site.server.execute("INSERT INTO filled SELECT n, repeat(md5(n::text), 8) FROM generate_series(1, 18000) n")?;
+        site.server.execute(
+            "INSERT INTO filled SELECT n, repeat(md5(n::text), 8) FROM generate_series(1, 18000) n",
+        )?;
         std::thread::sleep(Duration::from_millis(150));
         site.server.execute("CHECKPOINT")?;
     }

@@ -70,7 +70,7 @@ pub(crate) struct Fate {
 }
 
 thread_local! {
-    /// How many backups of this thread stand between their last look and their manifest. A process that is stopped right there for
+    /// How many backups of this thread stand between their last look and their manifest, and mounts between two reads. A process that is stopped right there for
     /// a day can commit what was pruned meanwhile; it says so itself afterwards, and retention finds such a backup wanting.
     static COMMITTING: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
@@ -259,21 +259,38 @@ pub(crate) async fn mini_mount(
     let pack = |pack: PackId| Named::Pack { place: place.clone(), backup: pack.backup, number: pack.number };
     all.extend(manifest.body.packs.iter().map(|row| pack(row.pack)));
     let mut lost = Vec::new();
+    let word = Arc::new(futures::lock::Mutex::new(word));
     for _ in 0..hours {
         pass(repository, 1).await;
-        word.give(repository, &set).await?;
-        for named in &all {
-            let name = named.to_name();
-            let mut found = false;
-            for region in set.attached() {
-                found |= region.exists(name.as_str()).await.unwrap_or(true);
-            }
-            if !found {
-                lost.push(name.to_string());
-            }
+        // One that was stopped for half a day ends, as a backup does, before it reads on.
+        COMMITTING.set(COMMITTING.get() + 1);
+        let read = match super::intent::confirm(&word, repository, &set).await {
+            Ok(()) => Some(missing(&set, &all).await),
+            Err(_stopped) => None,
+        };
+        COMMITTING.set(COMMITTING.get() - 1);
+        match read {
+            Some(missing) => lost.extend(missing),
+            None => break,
         }
     }
     Ok(Some(lost))
+}
+
+/// What of these no region has.
+async fn missing(set: &RegionSet, all: &[Named]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for named in all {
+        let name = named.to_name();
+        let mut found = false;
+        for region in set.attached() {
+            found |= region.exists(name.as_str()).await.unwrap_or(true);
+        }
+        if !found {
+            missing.push(name.to_string());
+        }
+    }
+    missing
 }
 
 /// Which of these packs every region has: a real backup reads the footers of those that it takes over, its word given.

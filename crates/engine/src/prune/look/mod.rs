@@ -97,10 +97,13 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
         let size = segment_size(&backups);
         let (folders, unknown) = folders::folders(repository, &place, &regions, &mut broken).await;
         strange += unknown;
-        let (wal, unknown) = wal::wal(repository, &place, size, &mut broken).await?;
-        strange += unknown;
         let stones = decisions::tombstones(repository, &place, &[], &mut broken, &mut findings).await?;
         strange += stones.strange;
+        // WAL that is left when the last backup has gone is counted as its tombstones counted.
+        let size =
+            size.map(|size| size.or_else(|| stones.seen.iter().find_map(|stone| stone.record.segment_size)));
+        let (wal, unknown) = wal::wal(repository, &place, size, &mut broken).await?;
+        strange += unknown;
         let unbelieved =
             catalog.unbelieved.iter().filter(|(of, _)| *of == place).map(|(_, id)| *id).collect();
         places.push(PlaceSeen {

@@ -101,7 +101,7 @@ impl History {
         let dice = Dice::new(seed);
         let regions = 1 + dice.below(2);
         let ahead: Vec<Duration> =
-            (0..regions).map(|_| Duration::from_secs([0, 0, 600, 18_000][pick(&dice, 4)])).collect();
+            (0..regions).map(|_| Duration::from_secs([0, 0, 600, 36_000][pick(&dice, 4)])).collect();
         let random = Arc::new(SeededRandom::new(seed));
         let bench = Bench::with_clocks(&ahead, 1, Cipher::Aes256Gcm, random).await;
         let host = |name| {
@@ -144,7 +144,7 @@ impl History {
     }
 
     pub(super) fn rules(&self) -> RetentionRules {
-        RetentionRules { policy: self.policy.clone(), shrink_delay: Span::days(2), grace: Span::hours(24) }
+        RetentionRules { policy: self.policy.clone(), shrink_delay: Span::days(5), grace: Span::hours(24) }
     }
 
     fn advance(&self, hours: u64) {
@@ -188,12 +188,15 @@ impl History {
             self.note(did).await;
         }
         self.check().await;
-        self.advance([1, 7, 13, 26, 26, 50, 100][pick(&self.dice, 7)]);
+        self.advance([1, 7, 13, 19, 26, 50, 100][pick(&self.dice, 7)]);
     }
 
     fn regions_come_and_go(&mut self) {
-        let goes = self.dice.one_in(8) && self.bench.memories.len() > 1;
-        self.away = goes.then(|| pick(&self.dice, 2));
+        // Who is away stays so for a few rounds.
+        if self.away.is_none() || self.dice.one_in(3) {
+            let goes = self.dice.one_in(6) && self.bench.memories.len() > 1;
+            self.away = goes.then(|| pick(&self.dice, 2));
+        }
         for (index, store) in self.bench.memories.iter().enumerate() {
             store.set_away(self.away == Some(index));
         }

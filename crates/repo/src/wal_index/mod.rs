@@ -2,7 +2,7 @@
 //!
 //! Promises: everything a backup needs in order to read only what changed, and a listing in order to tell windows, is told by one
 //! small read under the meta key; no row, no key of an index and no bytes of a record stand in it, because hosts hold that key
-//! (THREATS). Neighbours are compared by positions alone ([`SegmentIndex::follows`]); a record that spans segments is told by
+//! (THREATS). Neighbours are compared by positions alone ([`SegmentIndex::then`]); a record that spans segments is told by
 //! the one in which it ends. Neighbours joined are an index again. Deliberately parses no WAL.
 
 mod changes;

@@ -8,6 +8,9 @@ use seawall_repo::layout::Named;
 
 use super::history::History;
 
+/// When it was stored, where it began, which backup.
+type FirstOfDay = (i64, (Timeline, Lsn), BackupId);
+
 /// A segment on the way of a timeline.
 pub(super) type Instant = (SystemId, Timeline, u64);
 
@@ -70,7 +73,7 @@ impl History {
     /// Backups that are gone since `before` although they are the first of one of the newest days. Days on which a writer's clock was
     /// off are passed over.
     pub(super) fn first_of_days(&self, before: &Together, after: &Together) -> Vec<BackupId> {
-        let mut days: BTreeMap<(i64, SystemId), (i64, (Timeline, Lsn), BackupId)> = BTreeMap::new();
+        let mut days: BTreeMap<(i64, SystemId), FirstOfDay> = BTreeMap::new();
         let (mut unclear, mut newest) = (BTreeSet::new(), BTreeSet::new());
         for (place, manifest) in self.manifests.values() {
             let name = Named::Manifest { place: place.clone(), backup: manifest.header.backup }.to_name();

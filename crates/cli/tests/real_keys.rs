@@ -173,7 +173,7 @@ fn a_second_generation_of_keys_begins_with_a_full_backup_and_old_ones_restore() 
     let next = site.backup(&[])?;
     assert_eq!(
         (&next["way"], &next["parent"]),
-        (&"scan".into(), &full["backup"]),
+        (&"wal".into(), &full["backup"]),
         "generation 2 goes on as usual"
     );
     site.archive_all()?;

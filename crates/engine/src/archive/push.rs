@@ -161,9 +161,12 @@ fn unparsed(source: &WalSource, identity: &Identity) -> Option<Finding> {
     })
 }
 
+/// A segment was stored, and nothing is told of its records.
+pub(crate) const NOT_INDEXED: &str = "archive.not-indexed";
+
 fn not_indexed(source: &WalSource, why: &str) -> Finding {
     Finding {
-        id: "archive.not-indexed",
+        id: NOT_INDEXED,
         what: format!("{} was stored without an index of its records: {why}", source.file),
         hint: Some(
             "recovery is not affected; backups that begin before it read every page. If the server's own recovery can read it (pg_waldump), please report this"

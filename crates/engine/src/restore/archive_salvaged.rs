@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::report::RestoreReport;
-use crate::archive::push::push;
+use crate::archive::push::{NOT_INDEXED, push};
 use crate::error::Result;
 use crate::monitor::Finding;
 use crate::repository::Repository;
@@ -19,9 +19,17 @@ pub async fn archive_salvaged(writer: Result<Repository>, report: &mut RestoreRe
     match writer {
         Err(error) => why = error.to_string(),
         Ok(repository) => {
-            for name in std::mem::take(&mut report.not_archived) {
+            let names = std::mem::take(&mut report.not_archived);
+            let last = names.iter().max().cloned();
+            for name in names {
                 match push(&repository, old, &old.join("pg_wal").join(&name)).await {
-                    Ok(pushed) => report.findings.extend(pushed.findings),
+                    // In the last segment WAL ends where the server died: that it is not full is no news.
+                    Ok(pushed) => report.findings.extend(
+                        pushed
+                            .findings
+                            .into_iter()
+                            .filter(|finding| finding.id != NOT_INDEXED || last.as_ref() != Some(&name)),
+                    ),
                     Err(error) => {
                         why = error.to_string();
                         report.not_archived.push(name);

@@ -34,6 +34,7 @@ pub use page_fault::PageFault;
 pub use record::{MainData, Record, RecordFault, RecordHeader};
 pub use walk::{Continuation, RecordAt, WalEnded, WalWalk, Walked};
 
+use crate::control::ControlFile;
 use crate::segment::WalSegmentSize;
 use crate::system_identifier::SystemIdentifier;
 use crate::version::Version;
@@ -47,6 +48,13 @@ pub struct WalOf {
     pub system: SystemIdentifier,
     /// The size of its segments.
     pub size: WalSegmentSize,
+}
+
+impl WalOf {
+    /// That of the cluster whose `pg_control` this is.
+    pub fn by(control: &ControlFile) -> Self {
+        Self { version: control.version, system: control.system_identifier, size: control.wal_segment_size }
+    }
 }
 
 #[cfg(test)]

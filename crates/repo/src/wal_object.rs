@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 use seawall_pg::{Timeline, WalFileName, WalSegmentSize};
 
 use crate::base64_field::Base64Array;
-use crate::compress::{CompressError, CompressedFrame, Compressor, FRAME_PLAIN_BYTES_MAX};
+use crate::compress::{
+    CompressError, CompressedFrame, Compressor, FRAME_PLAIN_BYTES_MAX, SECTION_PLAIN_BYTES_MAX,
+};
 use crate::entropy::Entropy;
 use crate::id::SystemId;
 use crate::keys::{DIGEST_BYTES, Digest, WriterKey};
@@ -31,6 +33,8 @@ pub const WAL_FRAME_BYTES: usize = FRAME_PLAIN_BYTES_MAX;
 /// The most parts a file can have: a segment has at most 1 GiB.
 pub const PARTS_MAX: usize = (1 << 30) / PART_BYTES;
 
+/// Room for the frames of a file that lies in one object: at most as many as it has MiB, some ten bytes each.
+const FRAME_TABLE_BYTES_MAX: usize = 4096;
 /// What the header says where there is no index.
 const NO_INDEX: &str = "none";
 
@@ -126,7 +130,31 @@ pub enum Indexed {
     },
 }
 
+/// Why an index cannot stand in an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its index of {front} bytes and {transactions} bytes of transactions are longer than an object has room for"
+)]
+pub struct IndexTooLong {
+    /// Bytes of the index.
+    pub front: usize,
+    /// Bytes of what transactions did.
+    pub transactions: usize,
+}
+
 impl Indexed {
+    /// An index and what transactions did, encoded.
+    ///
+    /// # Errors
+    /// One of them is longer than a section of an object may be; the footer also holds the table of frames.
+    pub fn new(front: Vec<u8>, transactions: Vec<u8>) -> Result<Self, IndexTooLong> {
+        let most = SECTION_PLAIN_BYTES_MAX - FRAME_TABLE_BYTES_MAX;
+        if front.len() > most || transactions.len() > most {
+            return Err(IndexTooLong { front: front.len(), transactions: transactions.len() });
+        }
+        Ok(Self::Index { front, transactions })
+    }
+
     fn front(&self) -> Option<&[u8]> {
         match self {
             Self::Not(_) => None,

@@ -138,11 +138,7 @@ impl Since<'_> {
     }
 
     async fn local(&self, segment: SegmentName) -> Result<SegmentIndex, String> {
-        let of = WalOf {
-            version: self.control.version,
-            system: self.control.system_identifier,
-            size: self.control.wal_segment_size,
-        };
+        let of = WalOf::by(self.control);
         let directory: PathBuf = self.data_directory.join("pg_wal");
         let (history, start) = (self.history.clone(), self.start);
         let work = tokio::task::spawn_blocking(move || {

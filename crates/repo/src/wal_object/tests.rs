@@ -203,6 +203,24 @@ fn content_that_is_not_what_the_digest_says_is_refused() {
     assert!(wrong(WalHeader { parts: Some(vec![Base64Array([0; 32])]), ..header }));
 }
 
+/// A segment must be stored whatever its index comes to.
+#[test]
+fn an_index_longer_than_a_section_is_refused_before_it_keeps_the_segment_from_being_sealed() {
+    let world = World::new(3, Cipher::None);
+    let facts = facts("0000000100000A2B000000FF");
+    let most = SECTION_PLAIN_BYTES_MAX - FRAME_TABLE_BYTES_MAX;
+    for (front, transactions) in [(most + 1, 0), (0, most + 1)] {
+        assert_eq!(
+            Indexed::new(vec![0; front], vec![0; transactions]),
+            Err(IndexTooLong { front, transactions })
+        );
+    }
+    let plain = segment(PART_BYTES);
+    let longest = Indexed::new(vec![0; most], vec![0; most]).unwrap();
+    let sealer = WalSealer { facts: &facts, index: &longest, sealer: &world.sealer, key: &world.writer };
+    sealer.seal(&plain, &mut compressor(), &mut Seeded::new(5)).unwrap();
+}
+
 #[test]
 fn an_index_is_believed_from_the_head_and_the_front_alone() {
     let index = SegmentIndex {

@@ -1,8 +1,9 @@
 //! What is told of a segment's records while it passes.
 //!
-//! Promises that nothing here keeps a segment from being stored: what cannot be read makes no index, and the reason goes into the
-//! object's header and is told.
+//! Promises that nothing here keeps a segment from being stored, in parts or whole: what cannot be read, a panic of the reader and an
+//! index too long for its object make no index, and the reason goes into the object's header and is told.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,8 +46,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// The reader of records failed: a fault of this program.
-    pub(super) fn panicked() -> Self {
+    fn panicked() -> Self {
         Self::failed("the reader of records panicked")
     }
 
@@ -70,6 +70,10 @@ impl Plan {
 
     /// Begins. Looks into the files beside the segment.
     pub(super) fn begin(&self, source: &WalSource) -> Indexing {
+        guarded(|| self.look(source)).unwrap_or_else(|| Indexing::Not(Told::panicked()))
+    }
+
+    fn look(&self, source: &WalSource) -> Indexing {
         let told = |why: &str| Indexing::Not(Told { alarm: None, ..Told::failed(why) });
         let (name, history) = match self {
             Self::NotASegment => return told("not a whole segment"),
@@ -77,12 +81,7 @@ impl Plan {
             Self::Unparsed(why) => return told(why),
             Self::Segment(name, history) => (*name, history),
         };
-        let control = &source.control;
-        let of = WalOf {
-            version: control.version,
-            system: control.system_identifier,
-            size: control.wal_segment_size,
-        };
+        let of = WalOf::by(&source.control);
         let first = match name.first_lsn(of.size) {
             Ok(first) => first,
             Err(error) => return Indexing::Not(Told::failed(&error.to_string())),
@@ -97,24 +96,49 @@ impl Plan {
 impl Indexing {
     /// Takes the next bytes of the file.
     pub(super) fn take(&mut self, plain: &[u8]) {
-        if let Self::Segment(segment) = self {
-            segment.0.take(plain);
+        if let Self::Segment(segment) = self
+            && guarded(|| segment.0.take(plain)).is_none()
+        {
+            *self = Self::Not(Told::panicked());
         }
     }
 
-    /// What is told, once all was taken.
+    /// What is told, once all was taken. Blocking: it may wait for the next segment's first bytes.
     pub(super) fn finish(self) -> Told {
         let (indexer, ahead) = match self {
             Self::Not(told) => return told,
             Self::Segment(segment) => *segment,
         };
-        let made = indexer.finish(Some(&ahead)).map_err(|error| error.to_string()).and_then(|made| {
-            let front = made.index.encode().map_err(|error| error.to_string())?;
-            Ok(Indexed::Index { front, transactions: made.transactions })
-        });
-        match made {
-            Ok(index) => Told { index, alarm: None },
-            Err(why) => Told::failed(&why),
+        match guarded(|| encoded(indexer, &ahead)) {
+            Some(Ok(index)) => Told { index, alarm: None },
+            Some(Err(why)) => Told::failed(&why),
+            None => Told::panicked(),
         }
+    }
+}
+
+fn encoded(indexer: Indexer, ahead: &Ahead) -> Result<Indexed, String> {
+    let made = indexer.finish(Some(ahead)).map_err(|error| error.to_string())?;
+    let front = made.index.encode().map_err(|error| error.to_string())?;
+    Indexed::new(front, made.transactions).map_err(|error| error.to_string())
+}
+
+/// What `work` gives; none where it panicked, which is a fault of this program.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    // Whatever it left half done is thrown away by the callers.
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_reader_is_an_answer() {
+        assert_eq!(guarded(|| 7), Some(7));
+        assert_eq!(guarded(|| panic!("a fault of this program")), None::<()>);
+        let told = Told::panicked();
+        assert_eq!(told.alarm.as_deref(), Some("the reader of records panicked"));
+        assert!(matches!(told.index, Indexed::Not(_)));
     }
 }

@@ -158,7 +158,7 @@ impl<'a> Putting<'a> {
                 None => return Ok(answers),
             }
         }
-        let told = indexing.finish();
+        let told = away(move || Ok(indexing.finish())).await?;
         let object = self.sealing.seal_parted(&digests, whole.finish(), self.source.bytes, &told.index)?;
         self.not_indexed = told.alarm;
         let source = Arc::clone(&self.source);

@@ -7,7 +7,7 @@ use seawall_repo::keys::Digest;
 use seawall_repo::object::SealedObject;
 use seawall_repo::wal_object::{Indexed, WalBuildError, WalFacts, WalSealer, frames_of};
 
-use super::indexing::{Indexing, Plan, Told};
+use super::indexing::{Indexing, Plan};
 use super::source::WalSource;
 use crate::error::{Error, Result};
 use crate::repository::{Repository, WorldEntropy};
@@ -33,7 +33,6 @@ impl Sealing {
             indexing.finish()
         };
         let (frames, told) = self.compress_beside(plain, index)?;
-        let told = told.unwrap_or_else(Told::panicked);
         let mut entropy = WorldEntropy::new(self.repository.world());
         let sealed = self.sealer(&told.index)?.seal_compressed(plain, &frames, &mut entropy);
         Ok((sealed.map_err(|error| self.unsealed(error))?, told.alarm))
@@ -41,10 +40,7 @@ impl Sealing {
 
     /// A part of a file.
     pub(super) fn seal_part(&self, plain: &[u8], part: u32, indexing: &mut Indexing) -> Result<SealedObject> {
-        let (frames, taken) = self.compress_beside(plain, || indexing.take(plain))?;
-        if taken.is_none() {
-            *indexing = Indexing::Not(Told::panicked());
-        }
+        let (frames, ()) = self.compress_beside(plain, || indexing.take(plain))?;
         let mut entropy = WorldEntropy::new(self.repository.world());
         let not = Indexed::Not("it stands with the whole".to_owned());
         let sealed = self.sealer(&not)?.seal_part(part, plain, &frames, &mut entropy);
@@ -64,17 +60,18 @@ impl Sealing {
         sealed.map_err(|error| self.unsealed(error))
     }
 
-    /// Compresses, and does something else meanwhile: none where that panicked, which must not keep a segment from being stored.
+    /// Compresses, and does something else meanwhile.
     fn compress_beside<'p, T: Send>(
         &self,
         plain: &'p [u8],
         beside: impl FnOnce() -> T + Send,
-    ) -> Result<(Vec<CompressedFrame<'p>>, Option<T>)> {
+    ) -> Result<(Vec<CompressedFrame<'p>>, T)> {
         let compression = compression(self.repository.compression_level());
         std::thread::scope(|scope| {
             let beside = scope.spawn(beside);
             let frames = compress_on_all_cores(plain, compression)?;
-            Ok((frames, beside.join().ok()))
+            let done = beside.join();
+            Ok((frames, done.map_err(|_panic| Error::bug("archive.index", "the indexing thread ended"))?))
         })
     }
 

@@ -132,21 +132,20 @@ pub struct ManifestArgs {
 #[command(after_help = MAP_EXAMPLES)]
 pub struct MapArgs {
     #[command(flatten)]
-    pub place: PlaceArgs,
-    #[command(flatten)]
-    pub system: SystemArgs,
-    /// The backup that wrote it
-    #[arg(value_name = "BACKUP", value_parser = backup_id)]
-    pub backup: BackupId,
-    /// Which of the backup's, from 0
-    #[arg(value_name = "NUMBER")]
-    pub number: u32,
+    pub object: NumberedArgs,
 }
 
 /// A pack's footer: its frames, and the pages in each
 #[derive(Debug, Clone, Args)]
 #[command(after_help = PACK_EXAMPLES)]
 pub struct PackArgs {
+    #[command(flatten)]
+    pub object: NumberedArgs,
+}
+
+/// One of the maps or packs of a backup.
+#[derive(Debug, Clone, Args)]
+pub struct NumberedArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
     #[command(flatten)]

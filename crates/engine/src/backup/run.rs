@@ -131,8 +131,8 @@ pub async fn run(
         condemned: &condemned,
     };
     let read = Arc::new(AtomicU64::new(0));
-    let known = Known { adopted, changed, read: Arc::clone(&read) };
-    let (collected, uploaded) = job.copy(&session, known, stop).await?;
+    let beforehand = Beforehand { adopted, changed, read: Arc::clone(&read) };
+    let (collected, uploaded) = job.copy(&session, beforehand, stop).await?;
     let control = read_control(data_directory, repository.world().clock.as_ref())?;
     let (stopped, _connection) = session.stop().await?;
     monitor.phase("waiting for the backup's WAL", None);
@@ -181,7 +181,7 @@ pub(super) struct Finished {
 }
 
 /// What workers know before they read.
-struct Known {
+struct Beforehand {
     adopted: Adopted,
     changed: Option<Changed>,
     /// Where they count the bytes they read.
@@ -219,12 +219,12 @@ impl Job<'_> {
     async fn copy(
         &self,
         session: &Started,
-        known: Known,
+        beforehand: Beforehand,
         stop: Arc<AtomicBool>,
     ) -> Result<(Collected, Uploaded)> {
         let (uploads, uploader) = upload::start(Arc::clone(self.set));
         let uploader = AbortOnDrop(uploader);
-        let pipeline = self.pipeline(session, known, uploads, Arc::clone(&stop))?;
+        let pipeline = self.pipeline(session, beforehand, uploads, Arc::clone(&stop))?;
         let (paths, total) = self.paths()?;
         self.monitor.phase("reading the data directory", Some(total));
         let parent = self.parent_entries(&pipeline);
@@ -251,7 +251,7 @@ impl Job<'_> {
     fn pipeline(
         &self,
         session: &Started,
-        known: Known,
+        beforehand: Beforehand,
         uploads: UploadSender,
         stop: Arc<AtomicBool>,
     ) -> Result<Pipeline> {
@@ -277,9 +277,9 @@ impl Job<'_> {
                 digest_key: repository.digest_key()?.clone(),
                 emptied: self.emptied(&rows, since_parent(parent, now_seconds), changed_before),
                 pack_age: PackAge { now_seconds, fulls: self.prepared.fulls.clone() },
-                adopted: known.adopted,
-                changed: known.changed,
-                read: known.read,
+                adopted: beforehand.adopted,
+                changed: beforehand.changed,
+                read: beforehand.read,
                 monitor: Arc::clone(self.monitor),
             },
             packs: PackContext {

@@ -22,24 +22,26 @@ pub(super) fn manifest(args: &ManifestArgs, global: &Global, output: &Output) ->
 }
 
 pub(super) fn map(args: &MapArgs, global: &Global, output: &Output) -> Result<Outcome> {
+    let of = &args.object;
     super::read(
-        &args.place,
+        &of.place,
         global,
         output,
         map_page,
         |report: &MapReport| &report.findings,
-        async |repository| debug::map(repository, args.system.system, args.backup, args.number).await,
+        async |repository| debug::map(repository, of.system.system, of.backup, of.number).await,
     )
 }
 
 pub(super) fn pack(args: &PackArgs, global: &Global, output: &Output) -> Result<Outcome> {
+    let of = &args.object;
     super::read(
-        &args.place,
+        &of.place,
         global,
         output,
         pack_page,
         |report: &PackReport| &report.findings,
-        async |repository| debug::pack(repository, args.system.system, args.backup, args.number).await,
+        async |repository| debug::pack(repository, of.system.system, of.backup, of.number).await,
     )
 }
 

@@ -4,8 +4,8 @@
 //! the free space map; files made, cut and dropped; databases made and dropped.
 
 use seawall_pg::wal::meaning::{
-    Completion, DatabaseChange, HeapChange, Invalidation, Meaning, MeaningFault, PgTime, StorageChange,
-    TablespaceChange, Transaction, Xlog,
+    Completion, DatabaseChange, HEAP_BLOCKS_PER_VISIBILITY_PAGE, HeapChange, Invalidation, Meaning,
+    MeaningFault, PgTime, StorageChange, TablespaceChange, Transaction, Xlog,
 };
 use seawall_pg::wal::{Record, RelationId};
 use seawall_pg::{Fork, Lsn, WalLevel};
@@ -18,8 +18,6 @@ use super::pages::Pages;
 
 /// Dropped statistics of this kind are of relations (`PGSTAT_KIND_RELATION`).
 const STATISTICS_OF_RELATION: u32 = 2;
-/// Pages of a heap that a page of its visibility map is about.
-const HEAP_BLOCKS_PER_MAP_PAGE: u32 = seawall_pg::wal::meaning::HEAP_BLOCKS_PER_VISIBILITY_PAGE;
 
 /// What was gathered so far.
 #[derive(Debug, Default)]
@@ -118,7 +116,7 @@ impl Gather {
                     activity.cut_to = Some(activity.cut_to.map_or(blocks, |least| least.min(blocks)));
                 }
                 if vm {
-                    let map_pages = blocks.div_ceil(HEAP_BLOCKS_PER_MAP_PAGE);
+                    let map_pages = blocks.div_ceil(HEAP_BLOCKS_PER_VISIBILITY_PAGE);
                     self.pages.cut(ChangedFork { relation, fork: Fork::Vm }, map_pages);
                 }
             }

@@ -10,6 +10,8 @@
 use std::hint::black_box;
 use std::sync::LazyLock;
 
+use seawall_pg::WalSegmentSize;
+use seawall_repo::chapter::Chapter;
 use seawall_repo::compress::{Compression, Compressor, Decompressor, Encoding};
 use seawall_repo::condemned::{Hold, HoldReleased, PolicyRecord, Tombstone, TombstoneDone, TombstoneRevoked};
 use seawall_repo::entropy::Entropy;
@@ -43,7 +45,7 @@ pub use wal::{wal_image, wal_meaning, wal_records, wal_segment};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     ("head", head),
     ("object", object),
     ("footer", footer),
@@ -54,6 +56,7 @@ pub const TARGETS: [Target; 25] = [
     ("file_block", file_block),
     ("manifest", manifest),
     ("wal_object", wal_object),
+    ("chapter", chapter),
     ("signed_text", signed_text),
     ("records", records),
     ("identity", identity),
@@ -290,6 +293,17 @@ pub fn wal_object(data: &[u8]) {
     if let Some(joiner) = reader.join(&head, &wal).unwrap() {
         assert!(joiner.part_names().len() <= 32 && joiner.finish().is_err());
     }
+}
+
+pub fn chapter(data: &[u8]) {
+    // Segments of 1 GiB: four make a folder, so that chance finds one.
+    let (folder, size) = ("0000000100000002".parse().unwrap(), WalSegmentSize::new(1 << 30).unwrap());
+    let Ok(read) = Chapter::decode(folder, size, data) else { return };
+    assert_eq!(read.segments().len(), 4);
+    let again = read.encode().unwrap();
+    assert_eq!(Chapter::decode(folder, size, &again).as_ref(), Ok(&read));
+    seen(read.is_told());
+    seen(read.changes().pages());
 }
 
 pub fn signed_text(data: &[u8]) {

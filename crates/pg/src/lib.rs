@@ -43,7 +43,7 @@ pub use lsn::{Lsn, LsnError};
 pub use page::{PAGE_BYTES, Page, PageHeader, page_checksum};
 pub use page_check::{BrokenPage, BrokenReason, FineReason, PageContext, PageRead, PageVerdict, check_page};
 pub use relation::{Fork, Oid, RelationFile, RelationPlace};
-pub use segment::{SegmentError, SegmentName, SegmentNo, WalFileName, WalSegmentSize};
+pub use segment::{SegmentError, SegmentName, SegmentNo, WalFileName, WalFolder, WalSegmentSize};
 pub use system_identifier::SystemIdentifier;
 pub use tablespace_map::{TablespaceMap, TablespaceMapError};
 pub use timeline::{

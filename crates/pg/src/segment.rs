@@ -14,8 +14,10 @@ use crate::lsn::Lsn;
 use crate::timeline::{Timeline, parse_hex8};
 
 pub mod file_name;
+mod folder;
 
 pub use file_name::{WalFileName, WalFileNameError};
+pub use folder::WalFolder;
 
 /// The size of WAL segments of a cluster, in bytes: a power of two from 1 MiB to 1 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -46,6 +48,10 @@ pub enum SegmentError {
     Size { bytes: u64 },
     #[error("{text:?} is not the name of a WAL segment, which has 24 digits 0-9A-F and a timeline above 0")]
     Name { text: String },
+    #[error(
+        "{text:?} is not the name of a folder of WAL segments, which has 16 digits 0-9A-F and a timeline above 0"
+    )]
+    Folder { text: String },
     #[error("{name} is not the name of a segment of {} MiB; was the cluster made with another size?", .size.mebibytes())]
     NotOfSize { name: SegmentName, size: WalSegmentSize },
     #[error("segment number {} lies beyond the last WAL position", .number.0)]
@@ -179,7 +185,7 @@ impl SegmentName {
 
     /// The folder of the repository it belongs to: the first 16 digits of the name.
     pub fn folder(self) -> String {
-        format!("{:08X}{:08X}", self.timeline, self.high)
+        WalFolder::of(self).to_string()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use seawall_pg::{SegmentNo, Timeline, WalFileName, WalSegmentSize};
+use seawall_pg::{SegmentNo, Timeline, WalFileName, WalFolder, WalSegmentSize};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{BackupId, ClusterName, RecordId, SystemId};
@@ -71,6 +71,9 @@ pub struct Condemned {
     /// History files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub histories: Vec<Timeline>,
+    /// Chapters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chapters: Vec<WalFolder>,
 }
 
 impl Condemned {
@@ -82,6 +85,7 @@ impl Condemned {
             && self.intents.is_empty()
             && self.wal.is_empty()
             && self.histories.is_empty()
+            && self.chapters.is_empty()
     }
 
     /// Whether it names this object (of the same place).
@@ -93,6 +97,7 @@ impl Condemned {
             Named::Intent { backup, .. } => self.intents.contains(backup),
             Named::Wal { file, .. } => self.names_wal(*file, size),
             Named::WalPart { file, .. } => self.names_wal((*file).into(), size),
+            Named::Chapter { folder, .. } => self.chapters.contains(folder),
             _ => false,
         }
     }
@@ -269,6 +274,7 @@ mod tests {
             intents: vec![backup],
             wal: vec![WalOf { timeline, first: SegmentNo(0x1fe), last: SegmentNo(0x200) }],
             histories: vec![Timeline::new(2).unwrap()],
+            chapters: vec!["000000010000002A".parse().unwrap()],
         });
         let names = |text: &str| {
             let text = text.replace("ID", BACKUP);

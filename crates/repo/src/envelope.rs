@@ -46,6 +46,8 @@ pub enum Kind {
     Map,
     /// A file of the WAL archive, or a part of one.
     Wal,
+    /// What a full folder of WAL says, in one object.
+    Chapter,
     /// What happened, and by whom.
     Event,
 }
@@ -58,13 +60,14 @@ impl Kind {
             Self::Pack => 2,
             Self::Map => 3,
             Self::Wal => 4,
+            Self::Chapter => 5,
             Self::Event => 7,
         }
     }
 
     /// The kind with this number.
     pub fn from_u8(number: u8) -> Option<Self> {
-        let known = [Self::Manifest, Self::Pack, Self::Map, Self::Wal, Self::Event];
+        let known = [Self::Manifest, Self::Pack, Self::Map, Self::Wal, Self::Chapter, Self::Event];
         known.into_iter().find(|kind| kind.to_u8() == number)
     }
 
@@ -75,6 +78,7 @@ impl Kind {
             Named::Pack { .. } => Some(Self::Pack),
             Named::Map { .. } => Some(Self::Map),
             Named::Wal { .. } | Named::WalPart { .. } => Some(Self::Wal),
+            Named::Chapter { .. } => Some(Self::Chapter),
             Named::Event { .. } => Some(Self::Event),
             _ => None,
         }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use seawall_pg::{SegmentName, Timeline, WalFileName};
+use seawall_pg::{SegmentName, Timeline, WalFileName, WalFolder};
 
 use crate::id::{BackupId, ClusterName, Generation, RecordId, SystemId, WriterId, parse_decimal};
 
@@ -86,6 +86,13 @@ pub enum Named {
         file: PartedFile,
         /// Which part, from 0.
         part: u32,
+    },
+    /// What the segments of a full folder say, in one object: a cache.
+    Chapter {
+        /// Where.
+        place: Place,
+        /// Which folder.
+        folder: WalFolder,
     },
     /// A policy of retention that was in force; signed text.
     Policy {
@@ -238,6 +245,9 @@ impl Named {
             Self::Manifest { place, backup } => format!("{}{backup}", place.manifests()),
             Self::Wal { place, file } => wal_text(place, *file),
             Self::WalPart { place, file, part } => format!("{}.p{part}", wal_text(place, (*file).into())),
+            Self::Chapter { place, folder } => {
+                format!("{}{folder}", place.chapters_timeline(folder.timeline()))
+            }
             Self::Policy { cluster, number } => format!("{}{number}", prefix::policies(cluster)),
             Self::Tombstone { place, id } => format!("{}{id}", place.tombstones()),
             Self::TombstoneRevoked { place, id } => format!("{}{id}.revoked", place.tombstones()),
@@ -275,6 +285,7 @@ impl Named {
             | Self::Manifest { place, .. }
             | Self::Wal { place, .. }
             | Self::WalPart { place, .. }
+            | Self::Chapter { place, .. }
             | Self::Tombstone { place, .. }
             | Self::TombstoneRevoked { place, .. }
             | Self::TombstoneDone { place, .. }
@@ -365,6 +376,7 @@ fn parse_of_place(place: Place, rest: &str) -> Option<Named> {
             }
         }
         "wal" => parse_wal(place, rest.rsplit('/').next()?),
+        "chapter" => Some(Named::Chapter { place, folder: rest.rsplit('/').next()?.parse().ok()? }),
         "tombstone" => parse_tombstone(place, rest),
         "hold" => match rest.strip_suffix(".released") {
             Some(id) => Some(Named::HoldReleased { place, id: id.parse().ok()? }),

@@ -7,6 +7,7 @@
 
 pub mod base64_field;
 pub mod bytes;
+pub mod chapter;
 pub mod compact;
 pub mod compress;
 pub mod condemned;

@@ -1,7 +1,7 @@
 //! `seawall debug`.
 
 use clap::{Args, Subcommand};
-use seawall_engine::debug::{self, RecordFilter, SegmentName, SegmentRange};
+use seawall_engine::debug::{self, RecordFilter, SegmentName, SegmentRange, WalFolder};
 use seawall_engine::words::{BackupId, SystemIdentifier};
 
 use super::place::{PlaceArgs, backup_id};
@@ -11,6 +11,14 @@ Examples:
   seawall debug index 000000010000002A0000005F
   seawall debug index 000000010000002A0000005F 000000010000002A00000063     what those five say together
   seawall debug index 000000010000002A0000005F --json | jq '.changes[]'";
+
+const CHAPTER_EXAMPLES: &str = "\
+Examples:
+  seawall debug chapter 000000010000002A
+  seawall debug chapter 000000010000002A --json | jq '.segments[].commits'
+
+A chapter is a cache, made after a backup from the indexes of a full folder. There is none for a folder that is not full, or that no
+backup passed by yet.";
 
 const WAL_EXAMPLES: &str = "\
 Examples:
@@ -46,6 +54,7 @@ pub struct DebugArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum DebugCommand {
     Index(IndexArgs),
+    Chapter(ChapterArgs),
     Wal(WalArgs),
     Manifest(ManifestArgs),
     Map(MapArgs),
@@ -82,6 +91,19 @@ impl IndexArgs {
     pub fn range(&self) -> SegmentRange {
         SegmentRange { from: self.segment, to: self.last.unwrap_or(self.segment) }
     }
+}
+
+/// A chapter: what the segments of a full folder say, and the pages they changed together
+#[derive(Debug, Clone, Args)]
+#[command(after_help = CHAPTER_EXAMPLES)]
+pub struct ChapterArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    #[command(flatten)]
+    pub system: SystemArgs,
+    /// The folder: the first 16 digits of its segments' names
+    #[arg(value_name = "FOLDER", value_parser = folder)]
+    pub folder: WalFolder,
 }
 
 /// The records of a segment: of the archive, or of a local file
@@ -160,6 +182,11 @@ pub struct NumberedArgs {
 
 fn segment(text: &str) -> Result<SegmentName, String> {
     text.parse().map_err(|_| "wanted the name of a segment, such as 000000010000002A0000005F".to_owned())
+}
+
+fn folder(text: &str) -> Result<WalFolder, String> {
+    text.parse()
+        .map_err(|_| "wanted the first 16 digits of segments' names, such as 000000010000002A".to_owned())
 }
 
 fn system(text: &str) -> Result<SystemIdentifier, String> {

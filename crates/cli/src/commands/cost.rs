@@ -33,6 +33,11 @@ fn page(report: &CostReport) -> Page {
     page.blank();
     let wal = &report.wal;
     page.line(format!("WAL: {} in {} objects", human::size(wal.bytes), human::count(wal.objects)));
+    let chapters = &report.chapters;
+    if chapters.objects > 0 {
+        let count = human::counted(chapters.objects, "chapter", "chapters");
+        page.line(format!("summaries of WAL: {} in {count}", human::size(chapters.bytes)));
+    }
     let (stored, needed) = (human::size(report.stored_for_kept), human::size(report.needed_for_kept));
     page.line(format!("stored for kept backups: {stored}, of which they use {needed}"));
     if let Some(ratio) = report.newest_ratio {

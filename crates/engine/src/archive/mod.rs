@@ -1,8 +1,9 @@
 //! The WAL archive: what PostgreSQL hands over, and what recovery gets back.
 //!
 //! [`push`] is the `archive_command`, [`fetch`] the `restore_command`; [`plan_file`] is what a restore leaves for the second.
-//! [`inventory`] lists what there is.
+//! [`inventory`] lists what there is, [`chapters`] reads what it says.
 
+pub(crate) mod chapters;
 pub mod fetch;
 pub(crate) mod index;
 pub mod inventory;

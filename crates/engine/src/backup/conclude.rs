@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use seawall_pg::Lsn;
 use seawall_repo::compress::Compressor;
 use seawall_repo::id::BackupId;
 use seawall_repo::manifest::{self, Manifest, ManifestBody, ManifestHeader};
@@ -15,6 +16,7 @@ use super::pipeline::compression;
 use super::record::server_record;
 use super::report::{BackupReport, LeftOut};
 use super::run::{Finished, Job, clock_unusable};
+use crate::archive::chapters::write_missing;
 use crate::error::{Error, Result};
 use crate::monitor::Recorded;
 use crate::repository::{WorldEntropy, put_everywhere, reason};
@@ -110,15 +112,23 @@ impl Job<'_> {
         put_everywhere(self.set, sealed).await.map(|_bytes| ())
     }
 
+    /// Puts chapters of full folders of WAL before the backup's start: the backup exists already, and nothing hangs on them.
+    pub(super) async fn chapters(&self, start: Lsn) -> u64 {
+        self.monitor.phase("summing up full folders of WAL", None);
+        let (place, history) = (&self.prepared.place, &self.prepared.history);
+        let size = self.facts.wal_segment_size;
+        write_missing(self.repository, self.set, place, size, history, start).await.chapters
+    }
+
     pub(super) fn report(
         &self,
         manifest: &Manifest,
         finished: Finished,
-        began: Duration,
+        took: Duration,
+        chapters: u64,
         recorded: Recorded,
     ) -> BackupReport {
         let (header, collected) = (&manifest.header, finished.collected);
-        let took = self.repository.world().clock.monotonic().saturating_sub(began);
         let detached = self.set.detached();
         BackupReport {
             backup: self.backup,
@@ -144,6 +154,7 @@ impl Job<'_> {
                 .count() as u64,
             vanished: collected.vanished,
             damaged_pages: header.damaged_pages,
+            chapters,
             seconds: took.as_secs_f64(),
             requests: super::report::requests(self.repository.regions()),
             findings: recorded.findings,

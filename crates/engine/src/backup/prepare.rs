@@ -68,7 +68,12 @@ impl Prepared {
 
 fn by_wal(known: &Known) -> String {
     let (pages, segments) = (known.changes.pages(), known.segments);
-    format!("{segments} segments of WAL since the parent name {pages} changed pages; no others are read")
+    let by = match known.chapters {
+        0 => String::new(),
+        1 => ", a whole folder of them by its chapter,".to_owned(),
+        many => format!(", {many} whole folders of them by their chapters,"),
+    };
+    format!("{segments} segments of WAL since the parent{by} name {pages} changed pages; no others are read")
 }
 
 /// Refuses a server whose files cannot make a backup.

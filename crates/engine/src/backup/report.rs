@@ -47,6 +47,8 @@ pub struct BackupReport {
     pub vanished: u64,
     /// Pages with a wrong checksum.
     pub damaged_pages: u64,
+    /// Chapters of full folders of WAL that were put afterwards.
+    pub chapters: u64,
     /// Seconds from start to commit.
     pub seconds: f64,
     /// Calls and bytes, by region.

@@ -150,9 +150,11 @@ pub async fn run(
     let manifest = job.manifest(&finished)?;
     before_manifest(repository, &set, &prepared.place, &word, &manifest).await?;
     job.commit(&manifest).await?;
+    let took = repository.world().clock.monotonic().saturating_sub(began);
     after_manifest(&set, &prepared.place, &word, monitor.as_ref()).await;
+    let chapters = job.chapters(manifest.header.start).await;
     repository.take_findings().iter().for_each(|finding| monitor.finding(finding));
-    Ok(job.report(&manifest, finished, began, recorder.recorded()))
+    Ok(job.report(&manifest, finished, took, chapters, recorder.recorded()))
 }
 
 /// What all steps of one backup share.

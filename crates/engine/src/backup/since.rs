@@ -3,17 +3,21 @@
 //! Why that is enough: copying of the parent began when everything before its start was on disk, so a page that no record since then
 //! names is in the parent as it is now; what changes after this backup's start is replayed from WAL. That needs every record
 //! between the two on this server's way through the timelines, proven by their links from one segment to the next, and rests on
-//! the indexes of segments, or on segments still in `pg_wal`. Anything less than certain is an answer too: why every page is read.
+//! the indexes of segments, or on segments still in `pg_wal`. Folders that lie in between as a whole are told by their chapters, where
+//! this host wrote them itself: then at most two folders are read segment by segment. Anything less than certain is an answer too:
+//! why every page is read.
 
 use std::path::{Path, PathBuf};
 
 use futures::StreamExt as _;
 use seawall_pg::wal::WalOf;
-use seawall_pg::{ControlFile, History, Lsn, SegmentName, SegmentNo, WalFileName, WalLevel};
-use seawall_repo::layout::{Named, Place};
+use seawall_pg::{ControlFile, History, Lsn, SegmentName, SegmentNo, WalLevel};
+use seawall_repo::chapter::Chapter;
+use seawall_repo::layout::Place;
 use seawall_repo::manifest::Manifest;
 use seawall_repo::wal_index::{Changes, MarkWhat, SegmentIndex};
 
+use crate::archive::chapters::{Piece, WalSays, Whose, pieces};
 use crate::archive::index::index_of_file;
 use crate::repository::Repository;
 
@@ -39,30 +43,47 @@ pub(super) struct Known {
     pub(super) changes: Changes,
     /// How many segments told it.
     pub(super) segments: u64,
+    /// How many chapters told of folders of these segments.
+    pub(super) chapters: u64,
 }
 
-impl Since<'_> {
-    /// What changed.
-    ///
-    /// # Errors
-    /// Why that is not certain, for a person.
-    pub(super) async fn known(&self) -> Result<Known, String> {
-        self.parent_fits()?;
-        let mut known = Known { changes: Changes::default(), segments: 0 };
-        let segments = self.segments()?;
-        let mut indexes = futures::stream::iter(segments).map(|segment| self.index(segment)).buffered(AHEAD);
-        let mut all: Option<SegmentIndex> = None;
-        while let Some(index) = indexes.next().await {
-            let (segment, index) = index?;
-            known.segments += 1;
-            match &mut all {
-                None => all = Some(index),
-                Some(all) => all.then(&index).map_err(|error| {
-                    format!("segment {segment} does not go on where the one before it ends: {error}")
-                })?,
-            }
+/// What was told so far, joined.
+#[derive(Debug, Default)]
+struct Joined {
+    all: Option<SegmentIndex>,
+    segments: u64,
+    chapters: u64,
+}
+
+impl Joined {
+    fn segment(&mut self, segment: SegmentName, index: SegmentIndex) -> Result<(), String> {
+        self.segments += 1;
+        let Some(all) = &mut self.all else {
+            self.all = Some(index);
+            return Ok(());
+        };
+        all.then(&index).map_err(|error| {
+            format!("segment {segment} does not go on where the one before it ends: {error}")
+        })
+    }
+
+    /// All segments of a folder, every one of which has its index there.
+    fn chapter(&mut self, chapter: &Chapter) -> Result<(), String> {
+        for told in chapter.segments() {
+            let index =
+                told.index.clone().ok_or_else(|| format!("segment {} tells nothing", told.segment))?;
+            self.segment(told.segment, index)?;
         }
-        let Some(all) = all else { return Ok(known) };
+        if let Some(all) = &mut self.all {
+            all.changes.join(chapter.changes());
+        }
+        self.chapters += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Known, String> {
+        let Self { all, segments, chapters } = self;
+        let Some(all) = all else { return Ok(Known { changes: Changes::default(), segments, chapters }) };
         if let Some(start) = all.untold.first() {
             return Err(format!(
                 "nobody knows what the record at {start} changed: its segments were archived apart"
@@ -75,8 +96,46 @@ impl Since<'_> {
                 mark.start
             ));
         }
-        known.changes = all.changes;
-        Ok(known)
+        Ok(Known { changes: all.changes, segments, chapters })
+    }
+}
+
+impl Since<'_> {
+    /// What changed.
+    ///
+    /// # Errors
+    /// Why that is not certain, for a person.
+    pub(super) async fn known(&self) -> Result<Known, String> {
+        self.parent_fits()?;
+        let mut joined = Joined::default();
+        for piece in pieces(self.segments()?, self.control.wal_segment_size) {
+            let segments = match piece {
+                Piece::Segments(segments) => segments,
+                Piece::Full(folder) => match self.says().chapter(folder).await.filter(Chapter::is_told) {
+                    Some(chapter) => {
+                        joined.chapter(&chapter)?;
+                        continue;
+                    }
+                    None => folder.segments(self.control.wal_segment_size).collect(),
+                },
+            };
+            let mut indexes =
+                futures::stream::iter(segments).map(|segment| self.index(segment)).buffered(AHEAD);
+            while let Some(index) = indexes.next().await {
+                let (segment, index) = index?;
+                joined.segment(segment, index)?;
+            }
+        }
+        joined.finish()
+    }
+
+    fn says(&self) -> WalSays<'_> {
+        WalSays {
+            repository: self.repository,
+            place: self.place,
+            size: self.control.wal_segment_size,
+            whose: Whose::Own,
+        }
     }
 
     /// What WAL does not tell.
@@ -129,12 +188,7 @@ impl Since<'_> {
     }
 
     async fn archived(&self, segment: SegmentName) -> Result<SegmentIndex, String> {
-        let name = Named::Wal { place: self.place.clone(), file: WalFileName::Segment(segment) }.into();
-        match self.repository.segment_index(&name).await {
-            Ok(Ok(index)) => Ok(index),
-            Ok(Err(none)) => Err(format!("in the archive without an index ({none})")),
-            Err(error) => Err(error.to_string()),
-        }
+        self.says().segment(segment).await.map_err(|untold| untold.to_string())
     }
 
     async fn local(&self, segment: SegmentName) -> Result<SegmentIndex, String> {

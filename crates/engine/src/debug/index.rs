@@ -280,7 +280,7 @@ impl Behind {
     }
 }
 
-fn fork_report(fork: ChangedFork, changes: &ForkChanges) -> ForkReport {
+pub(super) fn fork_report(fork: ChangedFork, changes: &ForkChanges) -> ForkReport {
     let (mut runs, mut pages) = (Vec::new(), changes.pages().iter());
     while let Some(run) = pages.next_range() {
         runs.push(PageRun { first: *run.start(), last: *run.end() });

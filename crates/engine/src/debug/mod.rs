@@ -3,6 +3,7 @@
 //! Promises: nothing is shown that was not verified as every reader verifies it; what a report says is what the object says, numbers as
 //! they stand there, and nothing is judged (that is `verify`). Deliberately decides nothing and writes nothing.
 
+mod chapter;
 mod index;
 mod manifest;
 mod map;
@@ -17,6 +18,7 @@ use seawall_repo::object::OpenHead;
 use crate::error::{Error, Kind, Result};
 use crate::repository::Repository;
 
+pub use chapter::{ChapterReport, chapter};
 pub use index::{
     ActivityReport, EndedReport, ForkReport, IndexReport, OidReport, PageRun, SegmentRange, index,
 };
@@ -24,7 +26,8 @@ pub use manifest::{BlockReport, ManifestReport, NodeAt, PackRowReport, manifest}
 pub use map::{ExtentReport, MapReport, NodeReport, PlaceReport, map};
 pub use pack::{FrameLine, FrameReport, PackReport, SlotReport, pack};
 pub use seawall_pg::wal::RelationId;
-pub use seawall_pg::{Fork, SegmentName, WalFileName};
+pub use seawall_pg::{Fork, SegmentName, WalFileName, WalFolder};
+pub use seawall_repo::chapter::ChapterSegment;
 pub use seawall_repo::wal_index::{Begins, Ends, Mark, MarkWhat};
 pub use wal::{BlockLine, RecordFilter, RecordLine, WalEnd, archived_wal, local_wal, resource_manager};
 

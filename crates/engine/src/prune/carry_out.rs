@@ -55,6 +55,7 @@ pub(super) async fn carry_out(
         work.wal(&mut carried, size).await;
     }
     work.histories(&mut carried).await;
+    work.chapters(&mut carried).await;
     carried
 }
 
@@ -156,6 +157,18 @@ impl Work<'_> {
         });
         let (objects, _) = self.delete(names.collect(), carried).await;
         carried.deleted.histories += objects;
+    }
+
+    async fn chapters(&self, carried: &mut Carried) {
+        if self.stones.iter().all(|stone| stone.record.condemned.chapters.is_empty()) {
+            return;
+        }
+        let Some(listed) = self.list(&self.place.chapters(), carried).await else { return };
+        let (objects, bytes) = self.delete(self.free_of(&listed), carried).await;
+        carried.deleted.chapters.add(objects, bytes);
+        let named = self.stones.iter().flat_map(|stone| &stone.record.condemned.chapters);
+        carried.spared.chapters =
+            named.filter(|folder| self.needed.needs_chapter(**folder)).copied().collect();
     }
 
     fn named_by_stones<'b>(

@@ -37,6 +37,8 @@ pub struct CostReport {
     pub by_age: Vec<ByAge>,
     /// WAL.
     pub wal: Amount,
+    /// Chapters of WAL.
+    pub chapters: Amount,
     /// Packs that kept backups use, and what of them the backups' maps still use.
     pub stored_for_kept: u64,
     /// The same without what no map of a kept backup uses.
@@ -100,6 +102,9 @@ pub async fn cost(repository: &Repository, rules: &RetentionRules) -> Result<Cos
     let (stored_for_kept, needed_for_kept) = for_kept(&seen, &settled);
     let mut wal = Amount::default();
     seen.places.iter().for_each(|place| wal.add(place.wal.objects, place.wal.bytes));
+    let mut chapters = Amount::default();
+    let each = seen.places.iter().flat_map(|place| place.wal.chapters.values());
+    each.for_each(|bytes| chapters.add(1, *bytes));
     let newest = settled
         .points
         .iter()
@@ -114,6 +119,7 @@ pub async fn cost(repository: &Repository, rules: &RetentionRules) -> Result<Cos
         by_reason: by_reason(&seen, &settled),
         by_age: by_age(&seen),
         wal,
+        chapters,
         stored_for_kept,
         needed_for_kept,
         newest_ratio: ratio,

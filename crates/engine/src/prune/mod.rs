@@ -58,6 +58,8 @@ pub struct RetentionRules {
 }
 
 #[cfg(test)]
+mod chapter_tests;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;

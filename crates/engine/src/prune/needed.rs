@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use seawall_pg::{SegmentNo, Timeline, WalFileName, WalSegmentSize};
+use seawall_pg::{SegmentNo, Timeline, WalFileName, WalFolder, WalSegmentSize};
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::Named;
 use seawall_repo::manifest::ManifestHeader;
@@ -42,7 +42,8 @@ impl Needed {
     /// Whether an object of this place is needed. What this version does not know, and what stands for itself (certificates, holds,
     /// tombstones, events), always is.
     pub(super) fn needs(&self, named: &Named) -> bool {
-        if self.everything.is_some() && !matches!(named, Named::Wal { .. } | Named::WalPart { .. }) {
+        let of_wal = matches!(named, Named::Wal { .. } | Named::WalPart { .. } | Named::Chapter { .. });
+        if self.everything.is_some() && !of_wal {
             return true;
         }
         match named {
@@ -52,6 +53,7 @@ impl Needed {
             Named::Intent { backup, .. } => self.intents.contains(backup),
             Named::Wal { file, .. } => self.needs_wal(*file),
             Named::WalPart { file, .. } => self.needs_wal((*file).into()),
+            Named::Chapter { folder, .. } => self.needs_chapter(*folder),
             _ => true,
         }
     }
@@ -88,6 +90,12 @@ impl Needed {
             return Vec::new();
         }
         self.wal.outside(timeline, range)
+    }
+
+    /// A chapter stays as long as all of its segments do, and keeps none of them.
+    pub(super) fn needs_chapter(&self, folder: WalFolder) -> bool {
+        let Some(size) = self.size else { return true };
+        self.free_wal(folder.timeline(), folder.numbers(size)).is_empty()
     }
 
     fn needs_wal(&self, file: WalFileName) -> bool {

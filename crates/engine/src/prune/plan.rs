@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use seawall_pg::Timeline;
+use seawall_pg::{Timeline, WalFolder};
 use seawall_repo::condemned::{Condemned, HoldOn, NumberedOf, WalOf, runs};
 use seawall_repo::id::BackupId;
 use seawall_store::RegionName;
@@ -46,6 +46,8 @@ pub struct Amounts {
     pub intents: u64,
     /// History files.
     pub histories: u64,
+    /// Chapters of WAL.
+    pub chapters: Amount,
 }
 
 impl Amounts {
@@ -59,7 +61,7 @@ impl Amounts {
     #[must_use]
     pub fn objects(&self) -> u64 {
         let few = self.manifests + self.intents + self.histories;
-        few + self.packs.objects + self.maps.objects + self.wal.objects
+        few + self.packs.objects + self.maps.objects + self.wal.objects + self.chapters.objects
     }
 
     pub(super) fn join(&mut self, other: &Self) {
@@ -69,12 +71,14 @@ impl Amounts {
         self.packs.add(other.packs.objects, other.packs.bytes);
         self.maps.add(other.maps.objects, other.maps.bytes);
         self.wal.add(other.wal.objects, other.wal.bytes);
+        self.chapters.add(other.chapters.objects, other.chapters.bytes);
     }
 
     /// All bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.packs.bytes.saturating_add(self.maps.bytes).saturating_add(self.wal.bytes)
+        let data = self.packs.bytes.saturating_add(self.maps.bytes);
+        data.saturating_add(self.wal.bytes).saturating_add(self.chapters.bytes)
     }
 }
 
@@ -153,6 +157,13 @@ fn condemned(seen: &PlaceSeen, needed: &Needed) -> (Condemned, Amounts) {
     let histories = seen.wal.history_files.iter().copied();
     condemned.histories = histories.filter(|timeline| !needed.needs_history(*timeline)).collect();
     amounts.histories = condemned.histories.len() as u64;
+    // A chapter goes with the first of its segments: of a folder that is not whole any more it is no use.
+    for (folder, bytes) in &seen.wal.chapters {
+        if !needed.needs_chapter(*folder) {
+            condemned.chapters.push(*folder);
+            amounts.chapters.add(1, *bytes);
+        }
+    }
     (condemned, amounts)
 }
 
@@ -180,6 +191,7 @@ fn without_waiting(seen: &PlaceSeen, all: &Condemned, asked: &[&RegionName]) -> 
     };
     let (manifests, intents) = (ids(|one| &one.manifests), ids(|one| &one.intents));
     let histories: BTreeSet<Timeline> = waiting.iter().flat_map(|one| &one.histories).copied().collect();
+    let chapters: BTreeSet<WalFolder> = waiting.iter().flat_map(|one| &one.chapters).copied().collect();
     Condemned {
         manifests: all.manifests.iter().filter(|id| !manifests.contains(id)).copied().collect(),
         packs: without_numbers(&all.packs, waiting.iter().flat_map(|one| &one.packs)),
@@ -187,6 +199,7 @@ fn without_waiting(seen: &PlaceSeen, all: &Condemned, asked: &[&RegionName]) -> 
         intents: all.intents.iter().filter(|id| !intents.contains(id)).copied().collect(),
         wal: without_wal(&all.wal, waiting.iter().flat_map(|one| &one.wal)),
         histories: all.histories.iter().filter(|timeline| !histories.contains(timeline)).copied().collect(),
+        chapters: all.chapters.iter().filter(|folder| !chapters.contains(folder)).copied().collect(),
     }
 }
 

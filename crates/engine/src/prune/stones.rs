@@ -98,6 +98,10 @@ fn parts(condemned: &Condemned, most: usize) -> Vec<Condemned> {
         take(&mut room, &mut part);
         part.histories.push(*history);
     }
+    for chapter in &condemned.chapters {
+        take(&mut room, &mut part);
+        part.chapters.push(*chapter);
+    }
     if !part.is_empty() {
         parts.push(part);
     }
@@ -157,14 +161,16 @@ mod tests {
             intents: vec![id(4)],
             wal: Vec::new(),
             histories: Vec::new(),
+            chapters: vec!["000000010000002A".parse().unwrap()],
         };
         let cut = parts(&condemned, 2);
-        assert_eq!(cut.len(), 4);
-        assert_eq!(cut.iter().map(|part| part.manifests.len()).collect::<Vec<_>>(), [2, 1, 0, 0]);
+        assert_eq!(cut.len(), 5);
+        assert_eq!(cut.iter().map(|part| part.manifests.len()).collect::<Vec<_>>(), [2, 1, 0, 0, 0]);
         let mut joined = Condemned::default();
         for part in cut {
             joined.manifests.extend(part.manifests);
             joined.intents.extend(part.intents);
+            joined.chapters.extend(part.chapters);
             for (to, from) in [(&mut joined.packs, part.packs), (&mut joined.maps, part.maps)] {
                 for of in from {
                     match to.last_mut().filter(|last| last.backup == of.backup) {

@@ -1,9 +1,11 @@
 //! Reading objects: verified, from the best region, another one taking over where a copy is missing or wrong.
 
 use bytes::Bytes;
+use seawall_repo::chapter::Chapter;
 use seawall_repo::compress::{CompressError, Decompressor};
 use seawall_repo::envelope::Head;
 use seawall_repo::error::{Fault, ObjectError};
+use seawall_repo::id::{Generation, WriterId};
 use seawall_repo::layout::ObjectName;
 use seawall_repo::object::{Footer, FrameAt, FrameBuffers, FrameOpener, OpenHead, WholeObject};
 use seawall_repo::time::Time;
@@ -30,6 +32,9 @@ const INDEX_READ_BYTES: u64 = 64 << 10;
 
 /// First read of a footer.
 const FOOTER_READ_BYTES: u64 = 64 << 10;
+
+/// A segment's index, or why it has none.
+pub(crate) type MaybeIndex = std::result::Result<SegmentIndex, NoIndex>;
 
 /// A value and the region that served it.
 #[derive(Debug, Clone)]
@@ -110,6 +115,28 @@ impl Repository {
         .await
     }
 
+    /// What a folder's segments say, and who says so. That a region has no chapter is nothing wrong: it is a cache.
+    ///
+    /// # Errors
+    /// Missing, damaged, not believed, or out of reach in every region.
+    pub(crate) async fn chapter(&self, name: &ObjectName) -> Result<(Chapter, WriterId)> {
+        let created = self.created(name).await;
+        let mut decompressor = decompressor()?;
+        let extent = Extent::Whole { bytes_max: OBJECT_BYTES_MAX };
+        self.get_fresh(name, extent, |bytes| {
+            let whole =
+                WholeObject::open(name, &bytes, self.trust(), created, self.keys(), &mut decompressor)?;
+            let generation = whole.head().generation();
+            let missing = || {
+                let generation = generation.unwrap_or(Generation::FIRST);
+                whole.head().fault(Fault::NeedsMetaKey { generation })
+            };
+            let key = self.keys().digest_key(generation, self.trust().repository()).ok_or_else(missing)?;
+            Ok((Chapter::open(&whole, &key, &mut decompressor)?, whole.head().head().writer()))
+        })
+        .await
+    }
+
     /// The verified head of an object.
     ///
     /// # Errors
@@ -139,10 +166,15 @@ impl Repository {
     ///
     /// # Errors
     /// As [`Repository::read_record`].
-    pub async fn segment_index(
-        &self,
-        name: &ObjectName,
-    ) -> Result<std::result::Result<SegmentIndex, NoIndex>> {
+    pub async fn segment_index(&self, name: &ObjectName) -> Result<MaybeIndex> {
+        self.segment_told(name).await.map(|(_, index)| index)
+    }
+
+    /// The same, and the head in front of it.
+    ///
+    /// # Errors
+    /// As [`Repository::read_record`].
+    pub(crate) async fn segment_told(&self, name: &ObjectName) -> Result<(OpenHead, MaybeIndex)> {
         let created = self.created(name).await;
         let mut decompressor = decompressor()?;
         let reader = WalReader { trust: self.trust(), keys: self.keys() };
@@ -151,7 +183,10 @@ impl Repository {
             let begin = head.head().head_bytes();
             let end = begin + head.head().front_bytes() as usize;
             match bytes.get(begin..end) {
-                Some(front) => reader.index(&head, front, &mut decompressor).map(Ok),
+                Some(front) => {
+                    let index = reader.index(&head, front, &mut decompressor)?;
+                    Ok(Ok((head, index)))
+                }
                 None => Ok(Err(end as u64)),
             }
         };
@@ -162,13 +197,13 @@ impl Repository {
             })
             .await?;
         let mut needs = match first {
-            Ok(index) => return Ok(index),
+            Ok(told) => return Ok(told),
             Err(needs) => needs,
         };
         // Its head told how long the index is; where the head itself was too long, it tells now.
         for _ in 0..2 {
             match self.get_fresh(name, Extent::Prefix(needs), |bytes| open(&bytes)).await? {
-                Ok(index) => return Ok(index),
+                Ok(told) => return Ok(told),
                 Err(more) if more > needs => needs = more,
                 Err(_) => break,
             }

@@ -29,6 +29,7 @@ pub(super) enum Way {
     PageChecksum,
     WalPage,
     WalHole,
+    ChapterDiffers,
     UnknownName,
     NotAdopted,
     Unlisted,
@@ -49,6 +50,7 @@ impl Way {
             Self::PageChecksum => "verify.page-checksum",
             Self::WalPage => "verify.wal-page",
             Self::WalHole => "verify.wal-hole",
+            Self::ChapterDiffers => "verify.chapter-differs",
             Self::UnknownName => "verify.unknown-name",
             Self::NotAdopted => "verify.not-adopted",
             Self::Unlisted => "verify.region-not-listed",
@@ -88,6 +90,8 @@ pub(super) enum Subject {
     /// Tombstones, holds, policies: what decides about deleting.
     Keeping,
     Event,
+    /// A cache of what segments say.
+    Chapter,
     /// A system identifier that nobody adopted.
     System,
     Stranger,
@@ -115,6 +119,7 @@ impl Subject {
             Named::Wal { place, file } => Self::of_wal(place, *file, size),
             Named::WalPart { place, file, .. } => Self::of_wal(place, (*file).into(), size),
             Named::Event { .. } => Self::Event,
+            Named::Chapter { .. } => Self::Chapter,
             _ => Self::Keeping,
         }
     }

@@ -181,6 +181,9 @@ fn in_words(found: &Found) -> String {
             "what is kept and what is deleted: a record that decides about it is not believed there"
                 .to_owned()
         }
+        (Subject::Chapter, _) => {
+            "nothing that a restore needs: backups read the folder's segments one by one instead, which is slower".to_owned()
+        }
         (Subject::Event, _) => "nothing that a restore needs: what the event tells".to_owned(),
         (Subject::System, _) => "nothing that is relied on".to_owned(),
         (Subject::Stranger, _) => "nothing: it is not read".to_owned(),

@@ -29,6 +29,9 @@ pub(super) fn mend(found: &Found, urls: &Urls) -> String {
             return "look into the store's or the file system's own log, then run seawall verify again"
                 .to_owned();
         }
+        Way::ChapterDiffers => {
+            return "nothing believes it against its segments; find out how its writer came to it, and take it away by hand".to_owned();
+        }
         Way::NewerFormat => return "use a newer release of seawall".to_owned(),
         Way::PageChecksum => {
             return "the page was damaged before it was stored: look at the table with pg_amcheck; once it is repaired, seawall backup --full".to_owned();
@@ -103,6 +106,9 @@ fn alone(found: &Found) -> String {
         }
         Subject::Adoption => "take the bad copy away; seawall init on the database host adopts the system identifier again".to_owned(),
         Subject::Intent => "nothing: a running backup renews its word every hour".to_owned(),
+        Subject::Chapter => {
+            "nothing has to be done; take it away, and a later backup may make it anew".to_owned()
+        }
         Subject::Keeping | Subject::Event => "find out who could write to the region; what it said stands nowhere else".to_owned(),
         Subject::System | Subject::Stranger | Subject::Region => "find out who could write to the region".to_owned(),
     }

@@ -7,6 +7,7 @@
 //! Promises: each region is judged by its own copies alone; what was not looked at is said; memory does not grow with the number of
 //! objects. Deliberately repairs nothing: it names the copy that is good and the command that makes up for the bad one.
 
+mod chapter;
 mod endangers;
 mod expected;
 mod folder;

@@ -4,6 +4,7 @@
 //! checked, and that content was not is said.
 
 use seawall_pg::WalFileName;
+use seawall_repo::chapter::Chapter;
 use seawall_repo::compress::Decompressor;
 use seawall_repo::envelope::{Frames, Head, Kind};
 use seawall_repo::error::{Fault, ObjectError};
@@ -38,7 +39,7 @@ pub(super) struct Check<'a> {
 }
 
 /// An object that is as it should be, as far as that was looked at.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Good {
     /// What it is compared by.
     pub(super) plain_digest: Option<Digest>,
@@ -48,6 +49,8 @@ pub(super) struct Good {
     pub(super) pages: PagesSeen,
     /// The digests of its parts: a WAL file in parts.
     pub(super) parts: Option<Vec<Digest>>,
+    /// What it says of its segments: a chapter.
+    pub(super) chapter: Option<Box<Chapter>>,
     /// The keys it was sealed with: digests of one generation can be compared.
     pub(super) generation: Option<Generation>,
 }
@@ -97,6 +100,7 @@ impl Check<'_> {
                     Kind::Manifest => self.manifest(&whole, decompressor),
                     Kind::Pack => self.pack(name, &whole, decompressor),
                     Kind::Map => self.map(name, &whole, decompressor),
+                    Kind::Chapter => self.chapter(&whole, decompressor),
                     Kind::Event | Kind::Wal => {
                         Event::open(&whole, &self.digest_key(&whole)?, decompressor)?;
                         Ok(good(whole.head()))
@@ -166,6 +170,12 @@ impl Check<'_> {
             }
         }
         pages_wrong(&good.pages).map_or(Ok(good), Err)
+    }
+
+    /// A chapter by itself; whether it says what its segments say is asked by who can read those.
+    fn chapter(&self, whole: &WholeObject<'_>, decompressor: &mut Decompressor) -> Checked {
+        let chapter = Chapter::open(whole, &self.digest_key(whole)?, decompressor)?;
+        Ok(Good { chapter: Some(Box::new(chapter)), ..good(whole.head()) })
     }
 
     /// Whether the private key that opens the frames is missing.

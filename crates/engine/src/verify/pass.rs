@@ -27,7 +27,7 @@ use super::wal::WalSeen;
 use super::wal_pages::WalFacts;
 
 /// Where folders for what comes later lie: a reader ignores what it does not know there.
-const RESERVED: [&str; 4] = ["chapter/", "tail/", "heal/", "move/"];
+const RESERVED: [&str; 3] = ["tail/", "heal/", "move/"];
 
 /// One system identifier while its names go by.
 pub(super) struct Progress {
@@ -115,6 +115,11 @@ impl Progress {
         });
         self.pages = Some((backup, facts));
     }
+}
+
+/// Objects of which listing tells all that quick looks for.
+fn is_plain(named: &Named) -> bool {
+    matches!(named, Named::Wal { .. } | Named::WalPart { .. } | Named::Chapter { .. } | Named::Event { .. })
 }
 
 impl<'o> Pass<'o> {
@@ -219,8 +224,7 @@ impl<'o> Pass<'o> {
         let deep = self.is_deep(name.as_str());
         let sizes_differ = held.windows(2).any(|pair| matches!(pair, [a, b] if a.size_bytes != b.size_bytes));
         // Most names by far, decided without a thought.
-        let plain = matches!(name.named(), Named::Wal { .. } | Named::WalPart { .. } | Named::Event { .. });
-        if plain && !deep && !sizes_differ {
+        if is_plain(name.named()) && !deep && !sizes_differ {
             return Asks::Nothing;
         }
         let named = name.named().clone();
@@ -258,6 +262,7 @@ impl<'o> Pass<'o> {
             | Named::Map { .. }
             | Named::Wal { .. }
             | Named::WalPart { .. }
+            | Named::Chapter { .. }
             | Named::Event { .. } => {
                 if deep {
                     (judged, true)

@@ -91,14 +91,16 @@ pub enum Kind {
     Packs,
     /// WAL files and their parts.
     Wal,
+    /// Chapters of WAL.
+    Chapters,
     /// Events.
     Events,
 }
 
 impl Kind {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Records, Self::Manifests, Self::Maps, Self::Packs, Self::Wal, Self::Events];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Records, Self::Manifests, Self::Maps, Self::Packs, Self::Wal, Self::Chapters, Self::Events];
 
     pub(super) fn of(named: &Named) -> Self {
         match named {
@@ -107,6 +109,7 @@ impl Kind {
             Named::Pack { .. } => Self::Packs,
             Named::Wal { .. } | Named::WalPart { .. } => Self::Wal,
             Named::Event { .. } => Self::Events,
+            Named::Chapter { .. } => Self::Chapters,
             _ => Self::Records,
         }
     }
@@ -120,6 +123,7 @@ impl Kind {
             Self::Maps => "maps",
             Self::Packs => "packs",
             Self::Wal => "WAL",
+            Self::Chapters => "chapters",
             Self::Events => "events",
         }
     }

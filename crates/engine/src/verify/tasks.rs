@@ -110,7 +110,13 @@ impl Reading {
 
     /// The whole of one region's copy, and where it is a file in parts all of these.
     async fn whole(&self, job: &Arc<Job>, region: &RegionName, size: u64, all: &mut Vec<Seen>) -> Result<()> {
-        let (bytes, outcome, _) = self.object(job, &job.name, region, size, None).await?;
+        let (bytes, mut outcome, _) = self.object(job, &job.name, region, size, None).await?;
+        if let Outcome::Good(good) = &mut outcome
+            && let Some(chapter) = good.chapter.take()
+            && let Some(fault) = self.chapter_differs(job, region, &chapter).await
+        {
+            outcome = Outcome::Wrong(Wrong::new(Way::ChapterDiffers, fault));
+        }
         let parts = match &outcome {
             Outcome::Good(good) => {
                 good.parts.clone().map(|parts| (parts, good.plain_digest, good.generation))

@@ -1,6 +1,7 @@
 //! Verify as a whole, on repositories in memory that are made by the same builders as real ones.
 
 mod cases;
+mod chapters;
 mod copies;
 mod endless;
 mod ground;

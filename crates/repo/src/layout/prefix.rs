@@ -3,7 +3,7 @@
 //! Promises: every prefix ends in `/` (or is the whole name of the only object), and the names of [`super::Named`] are
 //! built from these same texts.
 
-use seawall_pg::{SegmentName, Timeline};
+use seawall_pg::{SegmentName, Timeline, WalFolder};
 
 use crate::id::{BackupId, ClusterName, RecordId, SystemId};
 use crate::layout::{Place, timeline_folder};
@@ -92,6 +92,16 @@ impl Place {
         format!("{}{}", self.wal(), timeline_folder(timeline))
     }
 
+    /// Chapters of all timelines.
+    pub fn chapters(&self) -> String {
+        format!("{}chapter/", self.all())
+    }
+
+    /// Chapters of one timeline.
+    pub fn chapters_timeline(&self, timeline: Timeline) -> String {
+        format!("{}{}", self.chapters(), timeline_folder(timeline))
+    }
+
     /// Tombstones, their revocations and the regions' word that they were carried out.
     pub fn tombstones(&self) -> String {
         format!("{}tombstone/", self.all())
@@ -116,6 +126,11 @@ impl Place {
 
     /// The folder that holds a segment and its neighbours: 4 GiB of WAL.
     pub fn wal_folder(&self, segment: SegmentName) -> String {
-        format!("{}{}/", self.wal_timeline(segment.timeline()), segment.folder())
+        self.wal_in(WalFolder::of(segment))
+    }
+
+    /// A folder of segments.
+    pub fn wal_in(&self, folder: WalFolder) -> String {
+        format!("{}{folder}/", self.wal_timeline(folder.timeline()))
     }
 }

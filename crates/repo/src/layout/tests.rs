@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use seawall_pg::{Lsn, WalSegmentSize};
+use seawall_pg::{Lsn, WalFolder, WalSegmentSize};
 
 use super::*;
 
@@ -49,6 +49,10 @@ fn names_are_as_documented() {
         text(Named::WalPart { place: place(), file: PartedFile::Segment(segment), part: 7 }),
         "orders/7575/wal/00000001/0000000100000A2B/0000000100000A2B000000FF.p7"
     );
+    assert_eq!(
+        text(Named::Chapter { place: place(), folder: WalFolder::of(segment) }),
+        "orders/7575/chapter/00000001/0000000100000A2B"
+    );
     let id: RecordId = backup().to_string().parse().unwrap();
     let region = RegionLabel::new("eu.west-1").unwrap();
     assert_eq!(text(Named::Policy { cluster: place().cluster, number: 3 }), "orders/policy/3");
@@ -97,6 +101,9 @@ fn other_spellings_and_other_names_are_nobodys() {
         format!("orders/7575/event/{id}"),
         format!("orders/7575/event/2024/02/28/{id}"),
         "orders/policy/0".to_owned(),
+        "orders/7575/chapter/0000000100000A2B".to_owned(),
+        "orders/7575/chapter/00000002/0000000100000A2B".to_owned(),
+        "orders/7575/chapter/00000001/0000000100000A2B000000FF".to_owned(),
         "orders/7575/wal/0000000100000A2B000000FF".to_owned(),
         "orders/7575/wal/00000001/0000000A.history".to_owned(),
         "orders/7575/wal/00000002/0000000100000A2B/0000000100000A2B000000FF".to_owned(),
@@ -178,6 +185,8 @@ fn any_named() -> impl Strategy<Value = Named> {
             file: PartedFile::Partial(segment),
             part
         }),
+        (any_place(), any_segment())
+            .prop_map(|(place, segment)| Named::Chapter { place, folder: WalFolder::of(segment) }),
         (any_place(), 1..=u32::MAX)
             .prop_map(|(place, number)| Named::Policy { cluster: place.cluster, number }),
         (any_place(), any_record(), "[a-z][a-z0-9.-]{0,20}", 0..6u8).prop_map(

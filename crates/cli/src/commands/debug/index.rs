@@ -153,7 +153,7 @@ pub(super) fn relation(id: RelationId) -> String {
     format!("{}/{}/{}", id.tablespace, id.database, id.number)
 }
 
-fn changes(forks: &[ForkReport]) -> Table {
+pub(super) fn changes(forks: &[ForkReport]) -> Table {
     let mut table = Table::new(&[
         (Align::Left, "relation"),
         (Align::Left, "fork"),

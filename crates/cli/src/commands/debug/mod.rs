@@ -1,5 +1,6 @@
 //! `seawall debug`.
 
+mod chapter;
 mod index;
 mod objects;
 mod wal;
@@ -20,6 +21,7 @@ use crate::render::{Output, Page};
 pub fn run(command: &DebugCommand, global: &Global, output: &Output) -> Result<Outcome> {
     match command {
         DebugCommand::Index(args) => index::run(args, global, output),
+        DebugCommand::Chapter(args) => chapter::run(args, global, output),
         DebugCommand::Wal(args) => wal::run(args, global, output),
         DebugCommand::Manifest(args) => objects::manifest(args, global, output),
         DebugCommand::Map(args) => objects::map(args, global, output),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use seawall_pg::{History, HistoryFile, SegmentNo, Timeline, WalFileName, WalSegmentSize};
+use seawall_pg::{History, HistoryFile, SegmentNo, Timeline, WalFileName, WalFolder, WalSegmentSize};
 use seawall_repo::layout::{Named, Place};
 
 use super::listing::{Broken, Found, each};
@@ -29,6 +29,8 @@ pub(in crate::prune) struct WalSeen {
     /// Objects, and their bytes in the region that has most of each.
     pub(in crate::prune) objects: u64,
     pub(in crate::prune) bytes: u64,
+    /// Chapters that are there, and their bytes.
+    pub(in crate::prune) chapters: BTreeMap<WalFolder, u64>,
     /// Why nothing of it may be condemned.
     pub(in crate::prune) unclear: Option<String>,
 }
@@ -84,6 +86,13 @@ pub(super) async fn wal(
         _ => {}
     })
     .await;
+    let strange = strange
+        + each(repository, &place.chapters(), broken, |found| {
+            if let Named::Chapter { folder, .. } = *found.name.named() {
+                seen.chapters.insert(folder, found.bytes());
+            }
+        })
+        .await;
     seen.map = size.map(|size| runs.finish(size));
     seen.histories.insert(Timeline::FIRST, History::root(Timeline::FIRST));
     for timeline in seen.history_files.clone() {

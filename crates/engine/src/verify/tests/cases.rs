@@ -199,7 +199,7 @@ async fn strangers_are_named_and_orphans_only_counted() {
             .to_string();
     for objects in &mut regions {
         objects.insert(orphan.clone(), pack.clone());
-        objects.insert(format!("{}chapter/later", place.all()), Bytes::from_static(b"of a later version"));
+        objects.insert(format!("{}tail/later", place.all()), Bytes::from_static(b"of a later version"));
     }
     let under_backup = format!("{}backup/notes.txt", place.all());
     for stranger in ["notes.txt", "orders/notes.txt", under_backup.as_str()] {

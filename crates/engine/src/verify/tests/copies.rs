@@ -3,7 +3,11 @@
 //! An older copy that came back, one that another host wrote, one that somebody forged: what they have in common is that each is whole.
 
 use bytes::Bytes;
+use seawall_pg::{WalFolder, WalSegmentSize};
+use seawall_repo::base64_field::Base64Array;
+use seawall_repo::chapter::{Chapter, ChapterBuilder, ChapterSegment};
 use seawall_repo::event::Event;
+use seawall_repo::id::Generation;
 use seawall_repo::keys::{OwnerKey, WriterKey};
 use seawall_repo::layout::{Named, ObjectName};
 use seawall_repo::map::MapBuilder;
@@ -133,12 +137,32 @@ async fn sealed(ground: &mut Ground, hosts: &Hosts, name: &ObjectName) -> Option
             };
             event.seal(&place, &sealer, key, &mut ground.compressor, &mut entropy).unwrap()
         }
+        Named::Chapter { place, folder } => {
+            let chapter = chapter_of(folder, ground.bench.size, 9);
+            chapter.seal(&place, &sealer, key, &mut ground.compressor, &mut entropy).unwrap()
+        }
         Named::Wal { file, .. } => {
             let content = wal_content(ground, &file.to_string());
             ground.wal_signed(key, &file.to_string(), &content).swap_remove(0)
         }
         _ => return None,
     })
+}
+
+/// A chapter of segments that say nothing, with digests of which no segment of the ground has any.
+pub(super) fn chapter_of(folder: WalFolder, size: WalSegmentSize, seed: u8) -> Chapter {
+    let mut builder = ChapterBuilder::default();
+    for segment in folder.segments(size) {
+        builder.push(ChapterSegment {
+            segment,
+            size: size.bytes(),
+            digest: Base64Array([seed; 32]),
+            generation: Some(Generation::new(77).unwrap()),
+            index: None,
+            reason: Some("none".to_owned()),
+        });
+    }
+    builder.finish(folder, size).unwrap()
 }
 
 /// Other content of a WAL file that is as good as the first.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use seawall_engine::repository::{
-    Acknowledge, Expecting, HostGeneration, HostKeys, RegionSettings, Repository, RepositorySettings,
+    Acknowledge, Expecting, HostGeneration, HostKeys, Levels, RegionSettings, Repository, RepositorySettings,
     Secrets, WorldEntropy, open_regions, put_everywhere,
 };
 use seawall_engine::words::{BackupId, ClusterName, World};
@@ -148,7 +148,7 @@ impl Bench {
             id: Some(self.repository),
             owner: Some(self.owner.public()),
             acknowledge: Acknowledge::All,
-            compression_level: 3,
+            levels: Levels::DEFAULT,
         }
     }
 

@@ -102,6 +102,19 @@ impl CompressedFrame<'_> {
         self.payload.len()
     }
 
+    /// Bytes that it holds.
+    pub fn plain_len(&self) -> usize {
+        self.plain_len as usize
+    }
+
+    /// What it holds.
+    ///
+    /// # Errors
+    /// What zstd says.
+    pub fn plain(&self, decompressor: &mut Decompressor) -> Result<Vec<u8>, CompressError> {
+        decompressor.decompress_frame(&self.payload, self.encoding, self.plain_len())
+    }
+
     /// The same, on its own memory: for handing it to another thread.
     pub fn into_owned(self) -> CompressedFrame<'static> {
         let Self { payload, plain_len, encoding } = self;
@@ -112,6 +125,8 @@ impl CompressedFrame<'_> {
 /// The compressing side's contexts. One a thread.
 pub struct Compressor {
     zstd: Option<Contexts>,
+    /// Room for the longest payload, used again: a fresh one for each frame is mostly time spent on fresh memory.
+    room: Vec<u8>,
 }
 
 struct Contexts {
@@ -139,13 +154,17 @@ impl Compressor {
                 squeezed: Vec::new(),
             }),
         };
-        Ok(Self { zstd })
+        Ok(Self { zstd, room: Vec::new() })
     }
 
     /// Compresses a frame of at most [`FRAME_PLAIN_BYTES_MAX`]; incompressible data is lent as it is.
     pub fn compress_frame<'a>(&mut self, plain: &'a [u8]) -> Result<CompressedFrame<'a>, CompressError> {
-        let mut payload = Vec::new();
-        let (encoding, plain_len) = self.encode(plain, &mut payload)?;
+        let mut room = std::mem::take(&mut self.room);
+        room.clear();
+        let encoded = self.encode(plain, &mut room);
+        let payload = room.as_slice().to_vec();
+        self.room = room;
+        let (encoding, plain_len) = encoded?;
         let payload = match encoding {
             Encoding::Raw => Cow::Borrowed(plain),
             Encoding::Zstd => Cow::Owned(payload),

@@ -229,41 +229,40 @@ impl WalSealer<'_> {
         compressor: &mut Compressor,
         entropy: &mut dyn Entropy,
     ) -> Result<SealedObject, WalBuildError> {
-        self.seal_compressed(plain, &compress_frames(plain, compressor)?, entropy)
+        let read = PlainRead::of(plain, self.sealer, compressor)?;
+        self.seal_read(&read, entropy)
     }
 
-    /// The same from frames that were compressed elsewhere: those of [`frames_of`] in their order.
-    pub fn seal_compressed(
+    /// The same of a file that was read, digested and compressed elsewhere.
+    pub fn seal_read(
         &self,
-        plain: &[u8],
-        frames: &[CompressedFrame<'_>],
+        read: &PlainRead<'_>,
         entropy: &mut dyn Entropy,
     ) -> Result<SealedObject, WalBuildError> {
-        let (facts, bytes) = (self.facts, plain.len() as u64);
-        if plain.len() > PART_BYTES {
-            return Err(WalBuildError::TooLong { file: facts.file, bytes });
+        let facts = self.facts;
+        if read.bytes > PART_BYTES as u64 {
+            return Err(WalBuildError::TooLong { file: facts.file, bytes: read.bytes });
         }
-        let header = self.header(facts.what(), bytes);
-        self.seal_draft(&facts.name(), &header, self.sealer.digest_key().digest(plain), frames, entropy)
+        let header = self.header(facts.what(), read.bytes);
+        self.seal_draft(&facts.name(), &header, read.digest, &read.frames, entropy)
     }
 
     /// Part `number` of a file longer than [`PART_BYTES`]: put before the object of [`WalSealer::seal_parted`].
     pub fn seal_part(
         &self,
         number: u32,
-        plain: &[u8],
-        frames: &[CompressedFrame<'_>],
+        read: &PlainRead<'_>,
         entropy: &mut dyn Entropy,
     ) -> Result<SealedObject, WalBuildError> {
-        let (facts, bytes) = (self.facts, plain.len() as u64);
-        let file = PartedFile::of(facts.file).filter(|_| plain.len() <= PART_BYTES);
+        let (facts, bytes) = (self.facts, read.bytes);
+        let file = PartedFile::of(facts.file).filter(|_| bytes <= PART_BYTES as u64);
         let file = file.ok_or(WalBuildError::TooLong { file: facts.file, bytes })?;
         let name = Named::WalPart { place: facts.place.clone(), file, part: number }.to_name();
         if self.index.front().is_some() {
             return Err(WalBuildError::IndexOfPart { file: facts.file });
         }
         let header = WalHeader { part: Some(number), ..self.header(WalWhat::Part, bytes) };
-        self.seal_draft(&name, &header, self.sealer.digest_key().digest(plain), frames, entropy)
+        self.seal_draft(&name, &header, read.digest, &read.frames, entropy)
     }
 
     /// The object under the plain name of a file in parts: their digests in order, the digest and length of the whole.
@@ -358,17 +357,24 @@ impl WalFacts {
     }
 }
 
-/// The plain frames of a WAL file or part: compress them on as many threads as there are.
-pub fn frames_of(plain: &[u8]) -> impl ExactSizeIterator<Item = &[u8]> {
-    plain.chunks(WAL_FRAME_BYTES)
+/// A WAL file or part that was read: what sealing needs of its plain bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainRead<'a> {
+    /// Plain bytes.
+    pub bytes: u64,
+    /// Their digest, by the sealer's digest key.
+    pub digest: Digest,
+    /// Their frames in order, of [`WAL_FRAME_BYTES`] but the last.
+    pub frames: Vec<CompressedFrame<'a>>,
 }
 
-/// All frames of a WAL file or part, compressed on this thread.
-pub fn compress_frames<'a>(
-    plain: &'a [u8],
-    compressor: &mut Compressor,
-) -> Result<Vec<CompressedFrame<'a>>, CompressError> {
-    frames_of(plain).map(|frame| compressor.compress_frame(frame)).collect()
+impl<'a> PlainRead<'a> {
+    /// Digests and compresses bytes in memory, on this thread.
+    pub fn of(plain: &'a [u8], sealer: &Sealer, compressor: &mut Compressor) -> Result<Self, CompressError> {
+        let frames = plain.chunks(WAL_FRAME_BYTES).map(|frame| compressor.compress_frame(frame));
+        let frames = frames.collect::<Result<_, _>>()?;
+        Ok(Self { bytes: plain.len() as u64, digest: sealer.digest_key().digest(plain), frames })
+    }
 }
 
 fn header_fields(header: &WalHeader) -> Result<Map<String, Value>, WalBuildError> {

@@ -27,7 +27,7 @@ pub fn repository_settings(settings: &ClusterSettings) -> RepositorySettings {
             Ack::All => Acknowledge::All,
             Ack::AtLeast(count) => Acknowledge::AtLeast(count.get()),
         },
-        compression_level: repository.compression_level,
+        levels: repository.levels,
     }
 }
 

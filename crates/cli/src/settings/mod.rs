@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use seawall_engine::repository::KeyFiles;
+use seawall_engine::repository::{KeyFiles, Levels};
 use seawall_engine::retention::Policy;
 use seawall_engine::words::{ClusterName, OwnerPublic, Recipient, RepositoryId};
 
@@ -89,8 +89,8 @@ pub struct Repository {
     pub encryption: Encryption,
     /// When WAL counts as archived.
     pub ack: Ack,
-    /// zstd level.
-    pub compression_level: i32,
+    /// zstd levels.
+    pub levels: Levels,
     /// Who can read.
     pub recipients: Vec<Recipient>,
     /// Identities and passphrases that open the keys.

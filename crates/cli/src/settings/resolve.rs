@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use seawall_engine::repository::Levels;
 use seawall_engine::words::{ClusterName, Recipient, RepositoryId};
 use seawall_engine::{Error, Result};
 
@@ -133,7 +134,7 @@ impl Picker<'_> {
                 Encryption::Aes256Gcm
             },
             ack: self.ack(regions.len()),
-            compression_level: self.parsed("repository.compression", compression).unwrap_or(3),
+            levels: self.levels(),
             recipients: self.recipients(),
             key_files: self.path("repository.identity_file").into_iter().collect::<Vec<_>>().into(),
             writer_key_file: self.path("repository.writer_key_file").unwrap_or_default(),
@@ -236,6 +237,14 @@ impl Picker<'_> {
             return None;
         }
         Some(number)
+    }
+
+    fn levels(&mut self) -> Levels {
+        let Levels { backup, wal } = Levels::DEFAULT;
+        Levels {
+            backup: self.parsed("repository.compression", compression).unwrap_or(backup),
+            wal: self.parsed("repository.wal_compression", compression).unwrap_or(wal),
+        }
     }
 
     fn ack(&mut self, regions: usize) -> Ack {

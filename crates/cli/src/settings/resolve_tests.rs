@@ -25,7 +25,7 @@ fn refusal(text: &str) -> (&'static str, String) {
 fn defaults_fill_what_nobody_sets() {
     let cluster = orders(REGION);
     assert_eq!(cluster.repository.ack, Ack::All);
-    assert_eq!(cluster.repository.compression_level, 3);
+    assert_eq!(cluster.repository.levels, Levels { backup: 3, wal: 1 });
     assert_eq!(cluster.repository.writer_key_file, Path::new("/var/lib/seawall/orders.key"));
     assert_eq!(cluster.repository.encryption, Encryption::Aes256Gcm);
     assert_eq!(cluster.connection.expose(), "dbname=postgres");
@@ -122,6 +122,7 @@ fn relative_paths_and_wrong_keys_are_refused() {
         "encryption = \"rot13\"",
         "recipients = [\"bob\"]",
         "compression = \"zstd:40\"",
+        "wal_compression = \"zstd:0\"",
     ] {
         assert_eq!(refusal(&format!("[repository]\n{line}\n{REGION}")).0, "settings.value", "{line}");
     }

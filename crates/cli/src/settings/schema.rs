@@ -116,7 +116,13 @@ pub const KEYS: &[Key] = &[
         Some("all"),
         "In how many regions a WAL segment must be stored before PostgreSQL is told that it is archived.",
     ),
-    key("repository.compression", Kind::Compression, Some("zstd:3"), "How content is compressed."),
+    key("repository.compression", Kind::Compression, Some("zstd:3"), "How backups are compressed."),
+    key(
+        "repository.wal_compression",
+        Kind::Compression,
+        Some("zstd:1"),
+        "How WAL is compressed. PostgreSQL waits for each segment; higher levels seldom make WAL smaller.",
+    ),
     key(
         "repository.recipients",
         Kind::Recipients,

@@ -28,7 +28,7 @@ use super::read::{self, Arrived, Opened, Sink as _};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::Finding;
 use crate::repository::{
-    Acknowledge, KeyFiles, RegionSettings, Repository, RepositorySettings, Secrets, not_served,
+    Acknowledge, KeyFiles, Levels, RegionSettings, Repository, RepositorySettings, Secrets, not_served,
 };
 use crate::source::read_control;
 use crate::words::ClusterName;
@@ -180,7 +180,7 @@ fn settings_of(plan: &PlanFile) -> Result<RepositorySettings> {
         id: Some(planned.id),
         owner: Some(owner),
         acknowledge: Acknowledge::All,
-        compression_level: 0,
+        levels: Levels::DEFAULT,
     })
 }
 

@@ -13,6 +13,7 @@ mod put;
 mod report;
 mod seal;
 mod source;
+mod stream;
 
 use std::path::Path;
 use std::sync::Arc;

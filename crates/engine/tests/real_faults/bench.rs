@@ -10,7 +10,7 @@ use seawall_engine::backup::{self, BackupOptions, BackupReport};
 use seawall_engine::init::{self, InitOptions, Lineage, ServerIdentity};
 use seawall_engine::monitor::Silent;
 use seawall_engine::repository::{
-    Acknowledge, Expecting, RegionSettings, Repository, RepositorySettings, Secrets, open_regions,
+    Acknowledge, Expecting, Levels, RegionSettings, Repository, RepositorySettings, Secrets, open_regions,
 };
 use seawall_engine::restore::recovery_settings::TargetAction;
 use seawall_engine::restore::run::{Become, RestoreOptions};
@@ -239,7 +239,7 @@ impl Repo {
             id: None,
             owner: None,
             acknowledge: Acknowledge::All,
-            compression_level: 3,
+            levels: Levels::DEFAULT,
         }
     }
 

@@ -364,8 +364,8 @@ impl<'a> WholeObject<'a> {
         Ok(plain)
     }
 
-    /// The plain bytes of all frames in order, each given to `take` while a thread beside opens the next: for a segment of WAL that
-    /// a recovery waits for. Refused if they are more than `most`.
+    /// The plain bytes of all frames in order, each given to `take` while a thread beside opens the next and gives it to `first`: for a
+    /// segment of WAL that a recovery waits for. Refused if they are more than `most`.
     ///
     /// # Errors
     /// A damaged frame; within, what `take` says, after which nothing more is opened.
@@ -373,6 +373,7 @@ impl<'a> WholeObject<'a> {
         &self,
         most: usize,
         decompressor: &mut Decompressor,
+        first: impl FnMut(&[u8]) + Send,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Result<(), E>, ObjectError> {
         let plain_len: u64 = self.footer.frames.iter().map(|frame| u64::from(frame.plain_len)).sum();
@@ -386,7 +387,7 @@ impl<'a> WholeObject<'a> {
             for _ in 0..3 {
                 let _never_closed_here = back.send(Vec::new());
             }
-            scope.spawn(move || self.open_for(decompressor, &free, &full));
+            scope.spawn(move || self.open_for(decompressor, first, &free, &full));
             for plain in opened {
                 let plain = plain?;
                 if let Err(refused) = take(&plain) {
@@ -403,6 +404,7 @@ impl<'a> WholeObject<'a> {
     fn open_for(
         &self,
         decompressor: &mut Decompressor,
+        mut first: impl FnMut(&[u8]),
         free: &mpsc::Receiver<Vec<u8>>,
         full: &mpsc::SyncSender<Result<Vec<u8>, ObjectError>>,
     ) {
@@ -413,6 +415,9 @@ impl<'a> WholeObject<'a> {
             let opened =
                 self.opener.open_frame_to(frame, self.stored(frame), decompressor, &mut sealing, &mut plain);
             let ended = opened.is_err();
+            if !ended {
+                first(&plain);
+            }
             if full.send(opened.map(|()| plain)).is_err() || ended {
                 return;
             }

@@ -123,11 +123,11 @@ impl WalReader<'_> {
         }
         let mut hasher = self.digest_key(head)?.hasher();
         let mut size = 0;
-        let taken = whole.each_frame(PART_BYTES, decompressor, |plain| {
+        let digest = |plain: &[u8]| {
             hasher.update(plain);
             size += plain.len() as u64;
-            take(&header, plain)
-        })?;
+        };
+        let taken = whole.each_frame(PART_BYTES, decompressor, digest, |plain| take(&header, plain))?;
         let taken = if size == 0 { taken.and_then(|()| take(&header, &[])) } else { taken };
         if let Err(refused) = taken {
             return Ok(Err(refused));

@@ -150,8 +150,8 @@ fn a_large_segment_lies_in_parts_and_is_joined_in_order_only() {
     assert!(matches!(refused, WalBuildError::TooLong { .. }));
     let mut parts = Vec::new();
     for (number, part) in (0..).zip(plain.chunks(PART_BYTES)) {
-        let frames = compress_frames(part, &mut compressor()).unwrap();
-        parts.push(sealer.seal_part(number, part, &frames, entropy).unwrap());
+        let read = PlainRead::of(part, &world.sealer, &mut compressor()).unwrap();
+        parts.push(sealer.seal_part(number, &read, entropy).unwrap());
     }
     let digests: Vec<Digest> = parts.iter().map(|part| *part.plain_digest()).collect();
     let whole = world.sealer.digest_key().digest(&plain);
@@ -181,8 +181,9 @@ fn content_that_is_not_what_the_digest_says_is_refused() {
     let not = not();
     let sealer = WalSealer { facts: &facts, index: &not, sealer: &world.sealer, key: &world.writer };
     let seal = |header: &WalHeader, digest: Digest| {
-        let frames = compress_frames(b"the segment", &mut compressor()).unwrap();
-        let object = sealer.seal_draft(&facts.name(), header, digest, &frames, &mut Seeded::new(5)).unwrap();
+        let read = PlainRead::of(b"the segment", &world.sealer, &mut compressor()).unwrap();
+        let object =
+            sealer.seal_draft(&facts.name(), header, digest, &read.frames, &mut Seeded::new(5)).unwrap();
         let opened = open(&world, &world.all_keys(), &facts.name(), object.bytes()).map(drop);
         let (_, streamed) = open_into(&world, &facts.name(), object.bytes(), usize::MAX);
         assert_eq!(streamed.map(drop), opened, "both ways of reading refuse the same");

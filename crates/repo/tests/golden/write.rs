@@ -26,7 +26,7 @@ use seawall_repo::seal::{Cipher, Sealer};
 use seawall_repo::signed::{sign_as_owner, sign_as_writer};
 use seawall_repo::time::Time;
 use seawall_repo::usage::PackUsage;
-use seawall_repo::wal_object::{Indexed, PART_BYTES, WalFacts, WalSealer, compress_frames};
+use seawall_repo::wal_object::{Indexed, PART_BYTES, PlainRead, WalFacts, WalSealer};
 use seawall_repo::wrapped::{ClusterKeys, WrapFor};
 
 use crate::content::{self, Content, Entry, PAGE, WalFile};
@@ -462,8 +462,8 @@ impl Writer {
             objects.push(wal.seal(content, &mut self.compressor, &mut self.entropy).unwrap());
         } else {
             for (part, number) in content.chunks(PART_BYTES).zip(0..) {
-                let frames = compress_frames(part, &mut self.compressor).unwrap();
-                objects.push(wal.seal_part(number, part, &frames, &mut self.entropy).unwrap());
+                let read = PlainRead::of(part, &self.sealer, &mut self.compressor).unwrap();
+                objects.push(wal.seal_part(number, &read, &mut self.entropy).unwrap());
             }
             let digests: Vec<_> = objects.iter().map(|part| *part.plain_digest()).collect();
             let whole = self.sealer.digest_key().digest(content);

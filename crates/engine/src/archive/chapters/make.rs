@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use futures::StreamExt as _;
 use seawall_pg::{History, Lsn, WalFileName, WalFolder, WalSegmentSize};
 use seawall_repo::chapter::{Chapter, ChapterBuilder, ChapterSegment};
-use seawall_repo::compress::{Compression, Compressor};
+use seawall_repo::compress::Compressor;
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::object::SealedObject;
 use seawall_store::{Listed, Put, RegionSet};
@@ -17,7 +17,7 @@ use seawall_store::{Listed, Put, RegionSet};
 use super::{AHEAD, segment_name};
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
-use crate::repository::{Repository, WorldEntropy, object_error};
+use crate::repository::{Levels, Repository, WorldEntropy, object_error};
 
 /// Segments that are read for one backup at most: sixteen folders of 16 MiB segments, one of 1 MiB segments.
 const SEGMENTS_MAX: u32 = 4096;
@@ -156,8 +156,7 @@ async fn read_segments(
 
 /// None for one that says more than a chapter may: reading its segments is the way then.
 fn sealed(repository: &Repository, place: &Place, chapter: &Chapter) -> Result<Option<SealedObject>> {
-    let level = repository.compression_level();
-    let compression = if level == 0 { Compression::None } else { Compression::Zstd(level) };
+    let compression = Levels::compression(repository.levels().backup);
     let mut compressor = Compressor::new(compression)
         .map_err(|error| Error::bug("archive.compressor", "zstd could not be set up").because(error))?;
     let mut entropy = WorldEntropy::new(repository.world());

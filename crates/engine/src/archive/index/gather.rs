@@ -70,6 +70,8 @@ impl Gather {
                 self.pages.cut(ChangedFork { relation, fork }, 0);
             }
         }
+        self.activities.ended(end.xid);
+        end.subxacts.iter().for_each(|xid| self.activities.ended(xid));
         let (mut dropped, mut redefined) = (Vec::new(), Vec::new());
         for stat in end.stats.iter().filter(|stat| stat.kind == STATISTICS_OF_RELATION) {
             if let Ok(oid) = u32::try_from(stat.object) {

@@ -2,8 +2,7 @@
 //!
 //! Promises that pages wait in small lists and are sorted in before these grow: memory is that of the changes.
 
-use std::collections::HashMap;
-
+use rustc_hash::FxHashMap;
 use seawall_repo::wal_index::{ChangedFork, Changes};
 
 /// Pages of one fork that wait at most.
@@ -13,7 +12,7 @@ const WAITING_MAX: usize = 1 << 14;
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     changes: Changes,
-    forks: HashMap<ChangedFork, usize>,
+    forks: FxHashMap<ChangedFork, usize>,
     waiting: Vec<(ChangedFork, Vec<u32>)>,
     /// The fork of the last reference: the next one is nearly always of one of few.
     last: Option<(ChangedFork, usize)>,

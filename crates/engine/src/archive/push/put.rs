@@ -126,14 +126,10 @@ impl<'a> Putting<'a> {
     async fn put_whole(&mut self) -> Step<Answers> {
         let (source, sealing, plan) =
             (Arc::clone(&self.source), self.sealing.clone(), Arc::clone(&self.plan));
-        let sealed = away(move || {
-            let plain = source.read_part(0)?;
-            let (object, alarm) = sealing.seal_whole(&plain, &plan, &source)?;
-            Ok((plain, object, alarm))
-        });
-        let (plain, object, alarm) = sealed.await?;
+        let (object, alarm) = away(move || sealing.seal_whole(&source, &plan)).await?;
         self.not_indexed = alarm;
-        self.put(object, &|key: &DigestKey| Ok(key.digest(&plain))).await
+        let source = Arc::clone(&self.source);
+        self.put(object, &move |key: &DigestKey| source.digest(key)).await
     }
 
     /// Parts first; the object that tells of them only to regions that hold them all.
@@ -145,14 +141,16 @@ impl<'a> Putting<'a> {
         for part in 0..self.source.parts() {
             let (source, sealing) = (Arc::clone(&self.source), self.sealing.clone());
             let sealed = away(move || {
-                let plain = source.read_part(part)?;
-                let object = sealing.seal_part(&plain, part, &mut indexing)?;
-                Ok((plain, object, indexing))
+                let object = sealing.seal_part(&source, part, &mut |plain| {
+                    whole.update(plain);
+                    indexing.take(plain);
+                })?;
+                Ok((object, indexing, whole))
             });
-            let (plain, object, taken) = sealed.await?;
-            indexing = taken;
-            whole.update(&plain);
-            let answers = self.put(object, &|key: &DigestKey| Ok(key.digest(&plain))).await?;
+            let object;
+            (object, indexing, whole) = sealed.await?;
+            let source = Arc::clone(&self.source);
+            let answers = self.put(object, &move |key: &DigestKey| source.digest_part(key, part)).await?;
             match self.let_go(part, &answers) {
                 Some(digest) => digests.push(digest),
                 None => return Ok(answers),

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use seawall_pg::{ControlFile, Timeline, WalFileName};
+use seawall_repo::compress::{CompressedFrame, Compression};
 use seawall_repo::keys::{Digest, DigestKey};
 use seawall_repo::wal_object::PART_BYTES;
 use seawall_store::World;
 use seawall_store::world::Clock;
 
+use super::stream::{ReadFault, Stretch};
 use crate::error::{Error, Result};
 use crate::source::read_control;
 
@@ -79,11 +81,33 @@ impl WalSource {
         self.bytes > PART_BYTES as u64
     }
 
-    /// The file, or one part of it: `PART_BYTES` from `part` times as many, fewer at the end.
+    /// Where a part lies: `PART_BYTES` from `part` times as many, fewer at the end. A file that is not in parts is part 0.
+    fn extent_of(&self, part: u32) -> (u64, u64) {
+        let from = u64::from(part) * PART_BYTES as u64;
+        (from, self.bytes.saturating_sub(from).min(PART_BYTES as u64))
+    }
+
+    /// Reads the file, or one part of it, once; `each` gets its bytes in order. Its frames, compressed, and how many bytes they hold.
+    pub(super) fn read_through(
+        &self,
+        part: u32,
+        compression: Compression,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(Vec<CompressedFrame<'static>>, u64)> {
+        let (from, bytes) = self.extent_of(part);
+        let file = std::fs::File::open(&self.path).map_err(|error| unreadable(&self.path, error))?;
+        let frames = Stretch { file: &file, from, bytes }.read(compression, each);
+        let frames = frames.map_err(|fault| match fault {
+            ReadFault::Io(error) => unreadable(&self.path, error),
+            ReadFault::Bug(error) => error,
+        })?;
+        Ok((frames, bytes))
+    }
+
+    /// The file, or one part of it.
     pub(super) fn read_part(&self, part: u32) -> Result<Vec<u8>> {
         let read = || {
-            let from = u64::from(part) * PART_BYTES as u64;
-            let length = self.bytes.saturating_sub(from).min(PART_BYTES as u64);
+            let (from, length) = self.extent_of(part);
             let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
             std::fs::File::open(&self.path)?.read_exact_at(&mut bytes, from)?;
             Ok(bytes)
@@ -110,6 +134,11 @@ impl WalSource {
             hasher.update(&self.read_part(part)?);
         }
         Ok(hasher.finish())
+    }
+
+    /// The digest of one part.
+    pub(super) fn digest_part(&self, key: &DigestKey, part: u32) -> Result<Digest> {
+        self.read_part(part).map(|bytes| key.digest(&bytes))
     }
 
     /// The history file of a timeline beside this file; none if there is none.

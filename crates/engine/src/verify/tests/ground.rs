@@ -23,7 +23,7 @@ use seawall_repo::object::SealedObject;
 use seawall_repo::pack::{PackBuilder, PackId, Run};
 use seawall_repo::seal::Cipher;
 use seawall_repo::usage::PackUsage;
-use seawall_repo::wal_object::{Indexed, PART_BYTES, WalFacts, WalSealer, compress_frames};
+use seawall_repo::wal_object::{Indexed, PART_BYTES, PlainRead, WalFacts, WalSealer};
 use seawall_store::faulty::FaultyStore;
 use seawall_store::{ObjectStore, World};
 
@@ -345,8 +345,8 @@ impl Ground {
         }
         let mut objects = Vec::new();
         for (part, number) in content.chunks(PART_BYTES).zip(0..) {
-            let frames = compress_frames(part, &mut self.compressor).unwrap();
-            objects.push(wal.seal_part(number, part, &frames, &mut entropy).unwrap());
+            let read = PlainRead::of(part, sealer, &mut self.compressor).unwrap();
+            objects.push(wal.seal_part(number, &read, &mut entropy).unwrap());
         }
         let digests: Vec<_> = objects.iter().map(|part| *part.plain_digest()).collect();
         let whole = sealer.digest_key().digest(content);

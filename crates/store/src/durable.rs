@@ -8,6 +8,7 @@
 
 mod beneath;
 mod dir;
+mod direct;
 mod file;
 mod made;
 mod publish;

@@ -5,6 +5,7 @@
 //! under the final name or all of it. Does not do: making directories.
 
 use super::dir::exists_as_such;
+use super::direct;
 use super::temp::{Temp, refuse_temp_name};
 use super::{Action, DirHandle, DurableError, Result, Step, check_relative, io_error};
 use crate::world::Random;
@@ -84,10 +85,15 @@ impl DirHandle {
 
     fn write_temp(&self, pieces: &[&[u8]], mode: u32, random: &dyn Random) -> Result<Temp<'_>> {
         let temp = Temp::create(self, mode, random)?;
-        let mut offset = 0;
+        let direct = direct::write(&temp.file, pieces)?;
+        let mut offset: u64 = 0;
         for piece in pieces {
-            temp.file.write_at(piece, offset)?;
-            offset += piece.len() as u64;
+            let end = offset + piece.len() as u64;
+            let skip = usize::try_from(direct.saturating_sub(offset)).unwrap_or(usize::MAX);
+            if let Some(rest) = piece.get(skip..).filter(|rest| !rest.is_empty()) {
+                temp.file.write_at(rest, offset.max(direct))?;
+            }
+            offset = end;
         }
         temp.file.sync()?;
         Ok(temp)

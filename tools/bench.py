@@ -21,11 +21,12 @@ import time
 
 ROOT = pathlib.Path(os.environ["BENCH_ROOT"])
 PG = pathlib.Path(os.environ["BENCH_PG"])
+PG17 = pathlib.Path(os.environ["BENCH_PG17"]) if os.environ.get("BENCH_PG17") else None
 SEAWALL = os.environ["BENCH_SEAWALL"]
 PGBACKREST = os.environ.get("BENCH_PGBACKREST")
 SCALE = int(os.environ.get("BENCH_SCALE", "100"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-PARTS = os.environ.get("BENCH_PARTS", "main pgbench sizes tables").split()
+PARTS = os.environ.get("BENCH_PARTS", "main pgbench incremental replay sizes tables").split()
 LEVEL = "3"
 OTHER = "pgBackRest"
 
@@ -154,26 +155,32 @@ def row_text(who, rows, base):
 class Cluster:
     """A server with a repository of each kind."""
 
-    def __init__(self, name, *conf):
-        self.root = ROOT / name
+    def __init__(self, name, *conf, programs=PG):
+        self.root, self.programs = ROOT / name, programs
         self.root.mkdir()
         self.data, self.sock, self.region, self.rest = (self.root / part for part in ("data", "s", "region", "pgbackrest"))
-        sh(PG / "initdb", "-D", self.data, "-U", "postgres", "-k", "--no-sync", "-E", "UTF8", "--locale=C")
+        sh(programs / "initdb", "-D", self.data, "-U", "postgres", "-k", "--no-sync", "-E", "UTF8", "--locale=C")
         self.sock.mkdir()
         with open(self.data / "postgresql.conf", "a") as file:
             lines = ["listen_addresses=''", f"unix_socket_directories='{self.sock}'", "shared_buffers=512MB", "max_wal_size=4GB", "checkpoint_timeout=30min",
                      "archive_mode=on", "archive_command='true'", "wal_level=replica", "max_wal_senders=8", *conf]
             file.write("\n".join(lines) + "\n")
-        sh(PG / "pg_ctl", "-D", self.data, "-l", self.root / "server.log", "-w", "start")
+        self.start()
+
+    def start(self):
+        sh(self.programs / "pg_ctl", "-D", self.data, "-l", self.root / "server.log", "-w", "start")
         self.pid = int((self.data / "postmaster.pid").read_text().split()[0])
 
+    def stop(self):
+        sh(self.programs / "pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop")
+
     def sql(self, text):
-        return sh(PG / "psql", "-XAtq", "-h", self.sock, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", text).strip()
+        return sh(self.programs / "psql", "-XAtq", "-h", self.sock, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", text).strip()
 
     def pgbench(self, *words):
-        return sh(PG / "pgbench", "-h", self.sock, "-U", "postgres", *words, "postgres", cwd=self.root)
+        return sh(self.programs / "pgbench", "-h", self.sock, "-U", "postgres", *words, "postgres", cwd=self.root)
 
-    def set_up(self):
+    def set_up(self, others=True):
         """The repositories; WAL goes to seawall's."""
         self.conf, recipients = self.root / "seawall.toml", []
         for n in (1, 2):
@@ -188,7 +195,7 @@ class Cluster:
         self.owner = json.loads((self.region / "seawall.json").read_text().splitlines()[0])["owner"]
         self.sql(f"alter system set archive_command = '{SEAWALL} -c {self.conf} wal push %p'")
         self.sql("select pg_reload_conf()")
-        if PGBACKREST:
+        if PGBACKREST and others:
             self.rest.mkdir()
             self.rest_conf = self.root / "pgbackrest.conf"
             lines = ["[global]", f"repo1-path={self.rest}", "repo1-retention-full=9", "process-max=2", "start-fast=y", "compress-type=zst", f"compress-level={LEVEL}",
@@ -226,7 +233,7 @@ class Cluster:
             measure.run(what, OTHER, self.pgbackrest(f"--pg1-path={target}", "--type=immediate", *more, "restore"))
 
     def end(self):
-        subprocess.run([PG / "pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop"], stdout=subprocess.DEVNULL)
+        subprocess.run([self.programs / "pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop"], stdout=subprocess.DEVNULL)
         shutil.rmtree(self.root, ignore_errors=True)
 
 
@@ -244,7 +251,7 @@ def fresh_private(path):
     return path
 
 
-def load(cluster):
+def fill(cluster):
     say(f"loading: pgbench scale {SCALE}")
     cluster.pgbench("-i", "-q", "-s", SCALE)
     rows = SCALE * 3000
@@ -260,7 +267,7 @@ def load(cluster):
 def main_part():
     cluster, measure = Cluster("main"), Measure()
     try:
-        load(cluster)
+        fill(cluster)
         cluster.set_up()
         data = (size(cluster.data) - size(cluster.data / "pg_wal")) / 1e6
         print(f"\nThe cluster: {data:.0f} MB without WAL: pgbench at scale {SCALE}, {SCALE * 3000:,} rows of random bytes, as many of JSON. {RUNS} runs each, alternating.")
@@ -364,41 +371,145 @@ def wal(cluster, measure):
     cluster.sql("select pg_reload_conf()")
 
 
+def incremental_part():
+    """Beside PostgreSQL's own incremental backups, which 17 was the first to have."""
+    if not PG17:
+        return
+    what, cluster, measure = "Backup after 3 s of pgbench", Cluster("incremental", "summarize_wal=on", programs=PG17), Measure()
+    theirs = "pg_basebackup --incremental, plain, not encrypted"
+    try:
+        cluster.pgbench("-i", "-q", "-s", str(SCALE))
+        cluster.set_up(others=False)
+        base, words = cluster.root / "base", [PG17 / "pg_basebackup", "-h", cluster.sock, "-U", "postgres", "-c", "fast", "-X", "none"]
+        cluster.seawall_backup(measure, "before", "--full")
+        sh(*words, "-D", base)
+        for run in range(RUNS):
+            cluster.pgbench("-n", "-c", "4", "-j", "2", "-T", "3")
+            cluster.sql("checkpoint")
+            cluster.seawall_backup(measure, what)
+            more = cluster.root / f"more-{run}"
+            measure.run(what, theirs, [*words, f"--incremental={base}/backup_manifest", "-D", more], server=cluster.pid)
+            measure.rows[what][theirs][-1]["stored"] = size(more) / 1e6
+            base = more
+        version = sh(PG17 / "postgres", "--version").strip()
+        print(f"\n## {what}, beside PostgreSQL's own\n\n{version}, pgbench at scale {SCALE}; each builds on its own last one. Summarising WAL is the server's work in the background and not counted; neither is seawall's index, made while a segment is archived.\n")
+        measure.report(what)
+    finally:
+        cluster.end()
+
+
+def replay_part():
+    """How long recovery replays the same WAL, by where it comes from."""
+    cluster = Cluster("replay", "max_wal_size=16GB")
+    try:
+        cluster.pgbench("-i", "-q", "-s", str(max(SCALE // 2, 1)))
+        cluster.set_up()
+        raw, base = cluster.root / "raw", cluster.root / "cold"
+        raw.mkdir()
+        cluster.stop()
+        sh("cp", "-a", cluster.data, base)
+        also = f" && {' '.join(map(str, cluster.pgbackrest('archive-push', '%p')))}" if PGBACKREST else ""
+        with open(cluster.data / "postgresql.auto.conf", "a") as file:
+            file.write(f"archive_command = 'cp %p {raw}/%f && {SEAWALL} -c {cluster.conf} wal push %p{also}'\n")
+        cluster.start()
+        while len(list(raw.iterdir())) < 60:
+            cluster.pgbench("-n", "-c", "4", "-j", "2", "-T", "5")
+        total = cluster.sql("select count(*), sum(abalance) from pgbench_accounts")
+        cluster.sql("select pg_switch_wal()")
+        last = cluster.sql("select pg_walfile_name(pg_current_wal_lsn() - 1)")
+        while not (raw / last).exists() or cluster.sql("select last_archived_wal from pg_stat_archiver") < last:
+            time.sleep(0.2)
+        cluster.stop()
+        segments = [p for p in raw.iterdir() if len(p.name) == 24]
+        fetch = " ".join(map(str, [SEAWALL, "-q", "wal", "fetch", *cluster.from_region(), "%f", "%p"]))
+        ways = {"seawall": fetch, "already in pg_wal (a bound)": "/bin/false", "cp": f"cp {raw}/%f %p"}
+        if PGBACKREST:
+            ways[OTHER] = " ".join(map(str, cluster.pgbackrest("archive-get", "%f", "%p")))
+            ways[f"{OTHER}, asynchronous"] = ways[OTHER].replace("archive-get", "--archive-async --spool-path=SPOOL archive-get")
+        rows = {who: [] for who in ways}
+        for _ in range(RUNS):
+            for who, command in ways.items():
+                rows[who].append(redo(cluster, base, segments if command == "/bin/false" else [], command, total))
+                say(f"replay: {who}: {rows[who][-1]:.2f} s")
+        data = len(segments) * 16.777216
+        print(f"\n## Recovery by where its WAL comes from\n\n{len(segments)} segments of pgbench ({data:.0f} MB), replayed on a copy of the cluster; seconds are the server's own, of redo. Sums compared afterwards.\n")
+        print("| WAL comes from | redo s, median [least to most] | MB/s | rate, pg_wal = 1 |\n|---|---|---|---|")
+        bound = statistics.median(rows["already in pg_wal (a bound)"])
+        for who, times in rows.items():
+            median = statistics.median(times)
+            print(f"| {who} | {median:.2f} [{min(times):.2f} to {max(times):.2f}] | {data / median:.0f} | {bound / median:.2f} |")
+    finally:
+        cluster.end()
+
+
+def redo(cluster, base, beside, command, total):
+    """Seconds of redo on a copy of `base`, by the server's own word."""
+    target, spool = fresh(cluster.root / "target"), fresh(cluster.root / "spool")
+    spool.mkdir()
+    sh("cp", "-a", base, target)
+    for segment in beside:
+        shutil.copy(segment, target / "pg_wal" / segment.name)
+    (target / "recovery.signal").touch()
+    with open(target / "postgresql.auto.conf", "a") as file:
+        file.write(f"restore_command = '{command.replace('SPOOL', str(spool))}'\narchive_mode = off\n")
+    log = cluster.root / "redo.log"
+    log.unlink(missing_ok=True)
+    os.sync()
+    sh(PG / "pg_ctl", "-D", target, "-l", log, "-w", "-t", "600", "start")
+    while cluster.sql("select pg_is_in_recovery()") != "f":
+        time.sleep(0.1)
+    found = cluster.sql("select count(*), sum(abalance) from pgbench_accounts")
+    sh(PG / "pg_ctl", "-D", target, "-m", "immediate", "-w", "stop")
+    if found != total:
+        sys.exit(f"bench: replayed by {command}: {found} instead of {total}")
+    return next(float(line.rsplit("elapsed:", 1)[1].split()[0]) for line in log.read_text().splitlines() if "redo done" in line)
+
+
 def waiting(cluster):
     return sorted(p.name[:-6] for p in (cluster.data / "pg_wal" / "archive_status").glob("*.ready") if len(p.name) == 30)
 
 
 def under_load(cluster):
     """pgbench alone, and with full backups one after the other."""
-    print("\n## pgbench while full backups run\n\n4 clients, 15 s each, alternating; the load alone comes first and last.\n")
-    print("| with | transactions/s | p50 ms | p99 ms | full backups meanwhile |\n|---|---|---|---|---|")
     ways = [("nothing", None), ("seawall (nice 10, its default)", cluster.seawall("backup", "--full"))]
     if PGBACKREST:
         ways.append((OTHER, cluster.pgbackrest("--type=full", "backup")))
-    for who, words in [*ways, ways[1], *ways[2:], ways[0]]:
-        print(load_row(cluster, who, words), flush=True)
+    order = [*ways, ways[1], *ways[2:], ways[0]]
+    rows = [(who, load(cluster, who, words)) for who, words in order]
+    alone = statistics.mean(row["tps"] for who, row in rows if who == "nothing")
+    print("\n## pgbench while full backups run\n\n4 clients, 15 s each, alternating; the load alone comes first and last. What a backup cost are the transactions "
+          "that were missing, by backup: a backup that is done sooner hinders for a shorter time.\n")
+    print("| with | transactions/s | p50 ms | p99 ms | full backups meanwhile | transactions that each cost |\n|---|---|---|---|---|---|")
+    for who, row in rows:
+        cost = f"{(alone - row['tps']) * row['seconds'] / row['backups']:.0f}" if row["backups"] else ""
+        print(f"| {who} | {row['tps']:.0f} | {row['p50']:.2f} | {row['p99']:.2f} | {row['backups']:.1f} | {cost} |")
 
 
-def load_row(cluster, who, words):
-    stop, done = threading.Event(), []
+def load(cluster, who, words):
+    stop, done, seconds = threading.Event(), [], 15
 
     def back_up():
         while words and not stop.is_set():
+            began = time.monotonic()
             sh(*words)
-            done.append(1)
+            done.append((began, time.monotonic()))
 
-    thread = threading.Thread(target=back_up)
-    thread.start()
     for old in cluster.root.glob("load.*"):
         old.unlink()
-    told = cluster.pgbench("-n", "-c", "4", "-j", "2", "-T", "15", "-l", "--log-prefix=load")
+    began = time.monotonic()
+    thread = threading.Thread(target=back_up)
+    thread.start()
+    told = cluster.pgbench("-n", "-c", "4", "-j", "2", "-T", str(seconds), "-l", "--log-prefix=load")
+    ended = time.monotonic()
     stop.set()
     thread.join()
     times = sorted(int(line.split()[2]) for log in cluster.root.glob("load.*") for line in log.read_text().splitlines())
-    tps = next(line.split("=")[1].split()[0] for line in told.splitlines() if line.startswith("tps"))
+    tps = float(next(line.split("=")[1].split()[0] for line in told.splitlines() if line.startswith("tps")))
     at = lambda share: times[min(len(times) - 1, math.floor(len(times) * share))] / 1000
-    say(f"pgbench with {who}: {tps} tps")
-    return f"| {who} | {float(tps):.0f} | {at(0.5):.2f} | {at(0.99):.2f} | {len(done)} |"
+    # The last one went on when the load had ended: it counts for the share that fell into the load.
+    backups = sum((min(end, ended) - max(start, began)) / (end - start) for start, end in done)
+    say(f"pgbench with {who}: {tps:.0f} tps, {backups:.1f} backups")
+    return {"tps": tps, "p50": at(0.5), "p99": at(0.99), "backups": backups, "seconds": ended - began}
 
 
 def sizes_part():
@@ -475,6 +586,10 @@ def main():
     print(machine())
     if "main" in PARTS:
         main_part()
+    if "incremental" in PARTS:
+        incremental_part()
+    if "replay" in PARTS:
+        replay_part()
     if "sizes" in PARTS:
         sizes_part()
     if "tables" in PARTS:

@@ -42,12 +42,12 @@ fn caught(fetch: bool, body: impl FnOnce() -> u8) -> u8 {
 }
 
 /// Whether a command line is, or may be meant as, `seawall wal fetch`: it has one of the two words or the name of a WAL
-/// file, and is not `wal push` or `debug`. A slip in one of the words must not become the end of WAL.
+/// file, and is not another `wal` command or `debug`. A slip in one of the words must not become the end of WAL.
 #[must_use]
 pub fn may_be_fetch(words: &[OsString]) -> bool {
     let arguments = || words.iter().skip(1);
     let has = |wanted: &str| arguments().any(|word| word == wanted);
-    let other = ["push", "status", "help"].into_iter().any(has);
+    let other = ["push", "status", "ack-hole", "help"].into_iter().any(has);
     !other && !is_debug(words) && (has("wal") || has("fetch") || names_wal(words))
 }
 
@@ -115,11 +115,13 @@ mod tests {
             "seawall 000000010000000000000003.00000028.backup",
             "seawall --cluster debug wal ftech 000000010000000000000003 pg_wal/RECOVERYXLOG",
             "seawall debug wal fetch 000000010000000000000003 pg_wal/RECOVERYXLOG",
+            "seawall wal ack-hloe 000000010000000000000003 --reason x",
         ] {
             assert!(may_be_fetch(&words(line)), "{line}");
         }
         for line in [
             "seawall wal push pg_wal/000000010000000000000003",
+            "seawall wal ack-hole 000000010000000000000003 --reason x",
             "seawall status",
             "seawall help wal fetch",
             "seawall backup",

@@ -4,6 +4,7 @@
 //! `run` (I/O only; its header names its commit point) and `report` (the one truth behind text and JSON).
 //! The engine never prints, reads no settings file and knows no global: a function's inputs are its signature.
 
+pub mod ack_hole;
 pub mod archive;
 pub mod backup;
 pub mod check;
@@ -11,6 +12,7 @@ pub mod debug;
 pub mod error;
 mod events;
 pub mod hold;
+mod holes;
 pub mod init;
 pub mod keys_admin;
 pub mod list;
@@ -26,6 +28,7 @@ pub mod status;
 pub mod target;
 pub mod text;
 pub mod verify;
+pub mod wal_status;
 pub mod words;
 
 pub use error::{Error, Kind, Result};

@@ -138,6 +138,13 @@ pub enum Named {
         /// Which hold.
         id: RecordId,
     },
+    /// That lost WAL was acknowledged; signed text.
+    Hole {
+        /// Where.
+        place: Place,
+        /// Which.
+        id: RecordId,
+    },
     /// What happened, and by whom.
     Event {
         /// Where.
@@ -256,6 +263,7 @@ impl Named {
             }
             Self::Hold { place, id } => format!("{}{id}", place.holds()),
             Self::HoldReleased { place, id } => format!("{}{id}.released", place.holds()),
+            Self::Hole { place, id } => format!("{}{id}", place.holes()),
             Self::Event { place, id } => format!("{}{id}", place.events_of(*id)),
         };
         ObjectName { text, named: self.clone() }
@@ -291,6 +299,7 @@ impl Named {
             | Self::TombstoneDone { place, .. }
             | Self::Hold { place, .. }
             | Self::HoldReleased { place, .. }
+            | Self::Hole { place, .. }
             | Self::Event { place, .. } => Some(place),
         }
     }
@@ -382,6 +391,7 @@ fn parse_of_place(place: Place, rest: &str) -> Option<Named> {
             Some(id) => Some(Named::HoldReleased { place, id: id.parse().ok()? }),
             None => Some(Named::Hold { place, id: rest.parse().ok()? }),
         },
+        "hole" => Some(Named::Hole { place, id: rest.parse().ok()? }),
         "event" => Some(Named::Event { place, id: rest.rsplit('/').next()?.parse().ok()? }),
         _ => None,
     }

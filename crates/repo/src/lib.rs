@@ -15,6 +15,7 @@ pub mod entropy;
 pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod hole;
 pub mod id;
 pub mod identity;
 pub mod keys;

@@ -100,7 +100,8 @@ pub enum Right {
 
 impl Right {
     /// The rights any one of which lets a writer put an object of this name. What decides about deleting needs the right to
-    /// prune: a host that only writes, once taken, neither condemns anything nor keeps it from leaving.
+    /// prune, and what ends an alarm about loss: a host that only writes, once taken, neither condemns anything, nor keeps it from
+    /// leaving, nor silences anybody.
     pub fn needed_for(named: &Named) -> &'static [Self] {
         match named {
             Named::Policy { .. }
@@ -108,7 +109,8 @@ impl Right {
             | Named::TombstoneRevoked { .. }
             | Named::TombstoneDone { .. }
             | Named::Hold { .. }
-            | Named::HoldReleased { .. } => &[Self::Prune],
+            | Named::HoldReleased { .. }
+            | Named::Hole { .. } => &[Self::Prune],
             Named::Event { .. } => &[Self::Observe, Self::Write, Self::Prune],
             _ => &[Self::Write],
         }

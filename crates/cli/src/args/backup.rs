@@ -15,7 +15,7 @@ Examples:
   seawall backup --dry-run        which files, and why";
 
 /// Take a backup
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BackupArgs {
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::Global;
 use crate::settings::{self, ClusterSettings, FILE_VARIABLE, Settings, load, resolve};
 
 /// Which cluster; for commands that need this machine's settings.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Which cluster")]
 pub struct ClusterArgs {
     /// The cluster; needed where the settings have several

@@ -29,23 +29,38 @@ const PACK_BYTES_MAX: u64 = 64 << 20;
 pub fn run(args: &BackupArgs, global: &Global, output: &Output) -> Result<Outcome> {
     let settings = args.cluster.resolve(global)?;
     let world = World::system();
-    let options = options(args, &settings, &world)?;
-    let progress = Arc::new(Progress::new(*output, world.clone()));
     open::runtime()?.block_on(async {
-        let limit = open::limit(settings.backup.bandwidth, &world);
-        let repository = open::as_writer(&settings, limit.as_ref(), &world).await?;
-        let (connect, data_directory) = (open::connection(&settings)?, open::data_directory(&settings)?);
         if args.dry_run {
+            let options = options(args, &settings, &world)?;
+            let progress = Arc::new(Progress::new(*output, world.clone()));
+            let limit = open::limit(settings.backup.bandwidth, &world);
+            let repository = open::as_writer(&settings, limit.as_ref(), &world).await?;
+            let (connect, data_directory) = (open::connection(&settings)?, open::data_directory(&settings)?);
             let preview = backup::preview(&repository, &connect, &data_directory, &options, progress).await?;
             output.report(&preview, preview_page)?;
             return Ok(Outcome::with_findings(preview.findings.len() as u64));
         }
-        let report = backup::run(&repository, &connect, &data_directory, &options, progress.clone()).await;
-        progress.finish();
-        let report = report?;
+        let report = take(args, &settings, output, &world).await?;
         output.report(&report, report_page)?;
         Ok(Outcome::with_findings(u64::from(report.has_findings())))
     })
+}
+
+/// Takes a backup.
+pub(super) async fn take(
+    args: &BackupArgs,
+    settings: &ClusterSettings,
+    output: &Output,
+    world: &World,
+) -> Result<BackupReport> {
+    let options = options(args, settings, world)?;
+    let progress = Arc::new(Progress::new(*output, world.clone()));
+    let limit = open::limit(settings.backup.bandwidth, world);
+    let repository = open::as_writer(settings, limit.as_ref(), world).await?;
+    let (connect, data_directory) = (open::connection(settings)?, open::data_directory(settings)?);
+    let report = backup::run(&repository, &connect, &data_directory, &options, progress.clone()).await;
+    progress.finish();
+    report
 }
 
 fn options(args: &BackupArgs, settings: &ClusterSettings, world: &World) -> Result<BackupOptions> {
@@ -81,7 +96,7 @@ fn lag_max(settings: &ClusterSettings) -> Duration {
     LAG_MAX.saturating_add(Duration::from_secs(settings.backup.bandwidth.map_or(0, turns)))
 }
 
-fn report_page(report: &BackupReport) -> Page {
+pub(super) fn report_page(report: &BackupReport) -> Page {
     let mut page = Page::new();
     for line in report.lines() {
         page.line(line);

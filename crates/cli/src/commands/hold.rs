@@ -65,7 +65,7 @@ fn done(findings: &[Finding], output: &Output) -> Outcome {
 }
 
 /// Who types, as far as this host knows.
-fn who() -> String {
+pub(super) fn who() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     named.unwrap_or_else(|| "unknown".to_owned())
 }

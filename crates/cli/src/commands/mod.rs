@@ -20,6 +20,7 @@ pub mod show;
 pub mod status;
 pub mod verify;
 pub mod wal;
+mod wal_status;
 
 use seawall_engine::Result;
 

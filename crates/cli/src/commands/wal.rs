@@ -1,4 +1,4 @@
-//! `seawall wal`: `push` and `fetch` answer PostgreSQL.
+//! `seawall wal`: `push` and `fetch` answer PostgreSQL, the others people.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use seawall_engine::repository::Secrets;
 use seawall_engine::words::World;
 use seawall_engine::{Error, Result};
 
-use super::open;
+use super::{open, wal_status};
 use crate::args::Global;
 use crate::args::wal::{FetchArgs, PushArgs, WalCommand};
 use crate::exit::Outcome;
@@ -23,6 +23,8 @@ pub fn run(command: WalCommand, global: &Global, output: &Output) -> Result<Outc
     match command {
         WalCommand::Push(args) => push(&args, global, output),
         WalCommand::Fetch(args) => fetch(&args, global, output),
+        WalCommand::Status(args) => wal_status::status(&args, global, output),
+        WalCommand::AckHole(args) => wal_status::acknowledge(&args, global, output),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod error;
 pub mod human;
 pub mod page;
 pub mod progress;
+pub mod timeline;
 
 use std::io::{self, IsTerminal as _, Write};
 

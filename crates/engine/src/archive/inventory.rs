@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use seawall_pg::{History, HistoryFile, SegmentNo, Timeline, WalFileName, WalSegmentSize};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::time::Time;
-use seawall_store::{Listed, RegionName};
+use seawall_store::{Held, Listed, RegionName};
 use serde::Serialize;
 
 pub use self::ranges::{Ranges, SegmentRange};
@@ -73,6 +73,19 @@ pub struct WalInventories {
 /// # Errors
 /// No region can be listed, or the keys do not open history files.
 pub async fn load(repository: &Repository, place: &Place, size: WalSegmentSize) -> Result<WalInventories> {
+    load_with(repository, place, size, &mut |_, _| {}).await
+}
+
+/// The same, and every name goes by `see` with who holds it, in order.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) async fn load_with(
+    repository: &Repository,
+    place: &Place,
+    size: WalSegmentSize,
+    see: &mut (dyn FnMut(&ObjectName, &[Held]) + Send),
+) -> Result<WalInventories> {
     let mut found = Found::new(repository, size);
     let mut listed = repository.regions().list_all(&place.wal());
     while let Some(entry) = listed.next().await {
@@ -81,6 +94,7 @@ pub async fn load(repository: &Repository, place: &Place, size: WalSegmentSize) 
             Listed::Object { name, held, .. } => {
                 let Some(name) = ObjectName::parse(&name) else { continue };
                 let Named::Wal { file, .. } = name.named() else { continue };
+                see(&name, &held);
                 for copy in held {
                     found.add(&copy.region, *file, Time::from_micros(copy.modified_unix_us));
                 }

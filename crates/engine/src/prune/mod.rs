@@ -38,7 +38,7 @@ pub(crate) use recorded::{Recorded, recorded};
 pub use report::{Decided, PruneReport, RegionPruned, Waiting};
 pub(crate) use run::refuse_without_right;
 pub use run::{Explained, PruneOptions, explain, prune};
-pub(crate) use stones::{Standing, standing};
+pub(crate) use stones::{Standing, let_go, standing};
 pub use undo::{Undone, undo};
 
 use crate::retention::{Policy, Span};
@@ -62,4 +62,4 @@ mod chapter_tests;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::events::record_id;
 use crate::monitor::Finding;
 use crate::repository::{Repository, unlistable};
-use crate::retention::Span;
+use crate::retention::{Span, WalRanges};
 
 /// Things named in one tombstone: each takes at most some hundred bytes of the mebibyte that a signed text may have.
 const NAMED_MAX: usize = 4_000;
@@ -126,6 +126,18 @@ impl Standing {
     pub(crate) fn names_maps_of(&self, backup: BackupId) -> bool {
         self.stones.iter().any(|stone| stone.condemned.maps.iter().any(|of| of.backup == backup))
     }
+}
+
+/// The WAL of a place that pruning let go, as far as tombstones still tell: those that wait and those that were carried out.
+///
+/// # Errors
+/// A tombstone is out of reach.
+pub(crate) async fn let_go(repository: &Repository, place: &Place) -> Result<WalRanges> {
+    // Tombstones that are not believed are told by who prunes; regions that cannot be listed by who lists their WAL.
+    let (mut broken, mut told) = (Broken::new(), Vec::new());
+    let seen = tombstones(repository, place, &[], &mut broken, &mut told).await?.seen;
+    let all = seen.iter().filter(|stone| !stone.revoked).flat_map(|stone| &stone.record.condemned.wal);
+    Ok(WalRanges::of(all.map(|of| (of.timeline, of.first, of.last))))
 }
 
 /// What stands under tombstones at a place, or did until they were taken back.

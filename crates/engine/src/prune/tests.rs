@@ -24,12 +24,12 @@ use crate::monitor::Silent;
 use crate::repository::Repository;
 use crate::retention::{Policy, Span};
 
-pub(super) fn rules(daily: u32) -> RetentionRules {
+pub(crate) fn rules(daily: u32) -> RetentionRules {
     let policy = Policy { daily, ..Policy::default() };
     RetentionRules { policy, shrink_delay: Span::seconds(0), grace: Span::hours(24) }
 }
 
-pub(super) fn hours(bench: &Bench, hours: u64) {
+pub(crate) fn hours(bench: &Bench, hours: u64) {
     bench.world.clock.sleep_blocking(Duration::from_secs(hours * 3600));
 }
 
@@ -45,7 +45,7 @@ async fn days(days: u64) -> (Bench, Vec<BackupId>) {
 }
 
 /// One backup whose WAL begins with this segment.
-pub(super) async fn backup(bench: &Bench, first: u64) -> BackupId {
+pub(crate) async fn backup(bench: &Bench, first: u64) -> BackupId {
     for number in first..first + 3 {
         let name = SegmentName::new(Timeline::FIRST, SegmentNo(number), bench.size).unwrap();
         let name: ObjectName = Named::Wal { place: bench.place(), file: WalFileName::Segment(name) }.into();
@@ -64,7 +64,7 @@ async fn pruner(bench: &Bench) -> Repository {
     bench.as_host("pruner").await.unwrap()
 }
 
-pub(super) async fn pruned(bench: &Bench, rules: &RetentionRules) -> PruneReport {
+pub(crate) async fn pruned(bench: &Bench, rules: &RetentionRules) -> PruneReport {
     prune(&pruner(bench).await, rules, PruneOptions::default(), Arc::new(Silent)).await.unwrap()
 }
 
@@ -77,7 +77,7 @@ fn kept(report: &PruneReport) -> BTreeSet<BackupId> {
     report.backups.iter().filter(|one| one.decision.is_kept()).map(|one| one.decision.id).collect()
 }
 
-pub(super) async fn names(bench: &Bench, region: usize) -> BTreeSet<String> {
+pub(crate) async fn names(bench: &Bench, region: usize) -> BTreeSet<String> {
     bench.memories[region].list(None).map(|meta| meta.unwrap().location.to_string()).collect().await
 }
 

@@ -13,7 +13,9 @@ use seawall_store::RegionName;
 
 use super::report::{Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Window, span};
 use crate::archive::inventory::{Stretch, WalHeld, WalInventories, stretches};
+use crate::holes::by_timeline;
 use crate::monitor::Finding;
+use crate::retention::WalRanges;
 
 /// A backup and the regions that show it.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct SystemSeen {
     pub backups: Vec<BackupSeen>,
     /// Its WAL; none where there is none.
     pub wal: Option<WalInventories>,
+    /// Missing segments that nobody is to be alarmed about: acknowledged, or not asked for by the rules of retention.
+    pub(crate) excused: WalRanges,
 }
 
 /// Everything that is judged.
@@ -235,8 +239,16 @@ fn holes(system: &SystemSeen) -> Vec<Finding> {
     let oldest = system.backups.iter().map(|backup| backup.header.start).min();
     let (Some(history), Some(oldest)) = (history, oldest) else { return Vec::new() };
     let all = stretches(&wal.merged, history, wal.size.segment_of(oldest), wal.size);
+    let is_told = |(before, after): &(&Stretch, &Stretch)| {
+        let (Some(first), Some(last)) = (before.last.next(), after.first.prev()) else { return false };
+        let parts = by_timeline(history, (first, last), wal.size);
+        parts
+            .iter()
+            .any(|(timeline, first, last)| !system.excused.outside(*timeline, (*first, *last)).is_empty())
+    };
     let holes = all.iter().zip(all.iter().skip(1));
     holes
+        .filter(is_told)
         .map(|(before, after)| {
             let missing = after.first.0.saturating_sub(before.last.0).saturating_sub(1);
             let from = end_of(before, wal);

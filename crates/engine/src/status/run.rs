@@ -10,9 +10,9 @@ use seawall_store::Listed;
 
 use super::judge::{BackupSeen, Seen, SystemSeen, judge};
 use super::report::StatusReport;
-use crate::archive::inventory::load;
 use crate::error::Result;
-use crate::repository::{Catalog, Repository, object_error};
+use crate::repository::{Repository, object_error};
+use crate::wal_status::{PlaceSeen, look};
 
 /// What the caller adds.
 #[derive(Debug, Clone, Default)]
@@ -26,43 +26,33 @@ pub struct StatusOptions {
 /// # Errors
 /// No region can be listed.
 pub async fn status(repository: &Repository, options: &StatusOptions) -> Result<StatusReport> {
-    let catalog = repository.catalog().await?;
-    let mut systems = Vec::new();
-    for adoption in repository.adoptions().await? {
-        let place = Place { cluster: repository.cluster().clone(), system: adoption.system };
-        systems.push(system_seen(repository, &place, &catalog).await?);
-    }
+    let at = crate::backup::now(repository.world())?;
+    let looked = look(repository, at).await?;
     let unreached = |name: &seawall_store::RegionName| {
-        catalog.unreached.iter().find(|one| one.region == *name).map(|one| one.why.clone())
+        looked.unreached.iter().find(|(region, _)| region == name).map(|(_, why)| why.clone())
     };
     let regions = repository.regions().iter().map(|region| (region.name().clone(), unreached(region.name())));
-    let mut findings = catalog.refused.clone();
+    let regions = regions.collect();
+    let mut findings = looked.findings;
     findings.extend(repository.take_findings());
     let seen = Seen {
         cluster: repository.cluster().clone(),
-        now: crate::backup::now(repository.world())?,
+        now: at,
         rpo: options.rpo,
-        systems,
-        regions: regions.collect(),
+        systems: looked.places.into_iter().map(system_seen).collect(),
+        regions,
         findings,
     };
     Ok(judge(&seen))
 }
 
-async fn system_seen(repository: &Repository, place: &Place, catalog: &Catalog) -> Result<SystemSeen> {
-    let of_place = catalog.backups.iter().filter(|backup| backup.place == *place);
-    let backups: Vec<BackupSeen> = of_place
-        .map(|backup| BackupSeen { header: backup.header.clone(), regions: backup.regions.clone() })
-        .collect();
-    let size = match backups.last() {
-        Some(backup) => Some(backup.header.segment_size),
-        None => size_from_wal(repository, place).await?,
-    };
-    let wal = match size {
-        Some(size) => Some(load(repository, place, size).await?),
-        None => None,
-    };
-    Ok(SystemSeen { system: place.system, backups, wal })
+fn system_seen(place: PlaceSeen) -> SystemSeen {
+    let backups = place.backups.iter();
+    let backups =
+        backups.map(|entry| BackupSeen { header: entry.header.clone(), regions: entry.regions.clone() });
+    let backups = backups.collect();
+    let excused = place.wal.as_ref().map(|wal| wal.excused(&place.backups)).unwrap_or_default();
+    SystemSeen { system: place.place.system, backups, wal: place.wal.map(|wal| wal.held), excused }
 }
 
 /// The size of segments, from the first WAL file there is; none where there is none.

@@ -90,6 +90,8 @@ pub(super) enum Subject {
     /// Tombstones, holds, policies: what decides about deleting.
     Keeping,
     Event,
+    /// An acknowledged hole.
+    Hole,
     /// A cache of what segments say.
     Chapter,
     /// A system identifier that nobody adopted.
@@ -119,6 +121,7 @@ impl Subject {
             Named::Wal { place, file } => Self::of_wal(place, *file, size),
             Named::WalPart { place, file, .. } => Self::of_wal(place, (*file).into(), size),
             Named::Event { .. } => Self::Event,
+            Named::Hole { .. } => Self::Hole,
             Named::Chapter { .. } => Self::Chapter,
             _ => Self::Keeping,
         }

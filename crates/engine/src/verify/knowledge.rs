@@ -24,6 +24,7 @@ use super::numbers::Numbers;
 use super::outcome::Copy;
 use super::tasks::{Outcome, Reading};
 use crate::error::Result;
+use crate::holes::acknowledgements;
 use crate::repository::Repository;
 use crate::retention::{Lineage, WalRanges};
 
@@ -87,6 +88,8 @@ pub(super) struct Knowledge {
     condemned: Vec<Condemned>,
     /// What of WAL those name.
     pub(super) condemned_wal: WalRanges,
+    /// What somebody who may acknowledged as lost.
+    pub(super) acknowledged: WalRanges,
     pub(super) bad: Vec<BadManifest>,
     /// Copies of manifests that were read and are good, by backup.
     pub(super) good: BTreeMap<BackupId, Vec<RegionName>>,
@@ -132,6 +135,12 @@ impl Knowledge {
         known.add_intents(&reading.repository).await?;
         known.add_tombstones(&reading.repository).await?;
         known.settle_size(&reading.repository).await?;
+        if let Some(size) = known.size {
+            // A record that is not believed is found when its turn comes.
+            let mut told = Vec::new();
+            let read = acknowledgements(&reading.repository, &known.place, size, &mut told).await?;
+            known.acknowledged = read.ranges();
+        }
         Ok(known)
     }
 
@@ -150,6 +159,7 @@ impl Knowledge {
             adopted: BTreeSet::new(),
             condemned: Vec::new(),
             condemned_wal: WalRanges::default(),
+            acknowledged: WalRanges::default(),
             bad: Vec::new(),
             good: BTreeMap::new(),
             first: BTreeMap::new(),

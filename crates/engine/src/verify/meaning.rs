@@ -184,6 +184,9 @@ fn in_words(found: &Found) -> String {
         (Subject::Chapter, _) => {
             "nothing that a restore needs: backups read the folder's segments one by one instead, which is slower".to_owned()
         }
+        (Subject::Hole, _) => {
+            "nothing that a restore needs: which lost WAL is acknowledged; it is told again where this is not at hand".to_owned()
+        }
         (Subject::Event, _) => "nothing that a restore needs: what the event tells".to_owned(),
         (Subject::System, _) => "nothing that is relied on".to_owned(),
         (Subject::Stranger, _) => "nothing: it is not read".to_owned(),

@@ -106,6 +106,9 @@ fn alone(found: &Found) -> String {
         }
         Subject::Adoption => "take the bad copy away; seawall init on the database host adopts the system identifier again".to_owned(),
         Subject::Intent => "nothing: a running backup renews its word every hour".to_owned(),
+        Subject::Hole => {
+            "find out who could write to the region; seawall wal ack-hole acknowledges the hole again".to_owned()
+        }
         Subject::Chapter => {
             "nothing has to be done; take it away, and a later backup may make it anew".to_owned()
         }

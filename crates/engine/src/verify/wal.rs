@@ -55,6 +55,12 @@ pub(super) struct WalSeen {
     parted: Option<(PartedFile, BTreeMap<RegionName, Numbers>)>,
 }
 
+/// Whether some segment of a stretch is there.
+fn has_any(wal: &WalHeld, timeline: Timeline, (first, last): (SegmentNo, SegmentNo)) -> bool {
+    let of = wal.timelines.get(&timeline);
+    of.and_then(|wal| wal.segments.next_from(first)).is_some_and(|next| next <= last)
+}
+
 impl WalSeen {
     /// Enters one file or part; what of the parted file before it is missing comes back.
     pub(super) fn add(
@@ -156,13 +162,24 @@ impl WalSeen {
             let rest = asked.outside(timeline, (first, last)).into_iter();
             rest.map(move |(first, last)| (timeline, first, last)).collect::<Vec<_>>()
         });
+        let mut let_go: Vec<_> = let_go.collect();
         let is_name =
             |(timeline, _, last): &(_, _, SegmentNo)| SegmentName::new(*timeline, *last, size).is_ok();
-        let holes = asked.iter().filter(is_name).map(|(timeline, first, last)| {
-            let elsewhere = self.elsewhere(region, timeline, (first, last));
-            Hole { timeline, first, last, elsewhere }
-        });
-        Missing { holes: holes.collect(), let_go: let_go.collect() }
+        let mut holes = Vec::new();
+        for (timeline, first, last) in asked.iter().filter(is_name) {
+            let mut parts = vec![(first, last)];
+            // What somebody acknowledged is no finding, as long as no region has it.
+            if self.held.values().all(|wal| !has_any(wal, timeline, (first, last))) {
+                parts = known.acknowledged.outside(timeline, (first, last));
+                let known = known.acknowledged.inside(timeline, (first, last));
+                let_go.extend(known.into_iter().map(|(first, last)| (timeline, first, last)));
+            }
+            holes.extend(parts.into_iter().map(|(first, last)| {
+                let elsewhere = self.elsewhere(region, timeline, (first, last));
+                Hole { timeline, first, last, elsewhere }
+            }));
+        }
+        Missing { holes, let_go }
     }
 
     /// The other regions that have all of a stretch.

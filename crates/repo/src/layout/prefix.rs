@@ -112,6 +112,11 @@ impl Place {
         format!("{}hold/", self.all())
     }
 
+    /// Holes that were acknowledged.
+    pub fn holes(&self) -> String {
+        format!("{}hole/", self.all())
+    }
+
     /// Events of all time.
     pub fn events(&self) -> String {
         format!("{}event/", self.all())

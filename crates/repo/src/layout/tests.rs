@@ -68,6 +68,7 @@ fn names_are_as_documented() {
         ),
         (Named::Hold { place: place(), id }, "hold/20240229T123456Z-00ff00ff00ff00ff"),
         (Named::HoldReleased { place: place(), id }, "hold/20240229T123456Z-00ff00ff00ff00ff.released"),
+        (Named::Hole { place: place(), id }, "hole/20240229T123456Z-00ff00ff00ff00ff"),
         (Named::Event { place: place(), id }, "event/2024/02/29/20240229T123456Z-00ff00ff00ff00ff"),
     ] {
         assert_eq!(text(named), format!("orders/7575/{wanted}"));
@@ -189,7 +190,7 @@ fn any_named() -> impl Strategy<Value = Named> {
             .prop_map(|(place, segment)| Named::Chapter { place, folder: WalFolder::of(segment) }),
         (any_place(), 1..=u32::MAX)
             .prop_map(|(place, number)| Named::Policy { cluster: place.cluster, number }),
-        (any_place(), any_record(), "[a-z][a-z0-9.-]{0,20}", 0..6u8).prop_map(
+        (any_place(), any_record(), "[a-z][a-z0-9.-]{0,20}", 0..7u8).prop_map(
             |(place, id, region, which)| {
                 match which {
                     0 => Named::Tombstone { place, id },
@@ -197,6 +198,7 @@ fn any_named() -> impl Strategy<Value = Named> {
                     2 => Named::TombstoneDone { place, id, region: RegionLabel::new(&region).unwrap() },
                     3 => Named::Hold { place, id },
                     4 => Named::HoldReleased { place, id },
+                    5 => Named::Hole { place, id },
                     _ => Named::Event { place, id },
                 }
             }

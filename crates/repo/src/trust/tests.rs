@@ -70,6 +70,7 @@ fn what_decides_about_deleting_needs_the_right_to_prune() {
         },
         Named::Hold { place: place(), id },
         Named::HoldReleased { place: place(), id },
+        Named::Hole { place: place(), id },
     ];
     let opens = |world: &World, named: &Named| {
         let name = named.to_name();

@@ -32,13 +32,12 @@ pub(crate) enum Whose {
     /// segment, and a chapter of another host could say something else of it.
     Own,
     /// Those of every host that may write: what is shown to people.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for `wal status` and `find`"))]
     Anyones,
 }
 
 /// What WAL says, in the order of positions.
 #[derive(Debug)]
-#[cfg_attr(not(test), allow(dead_code, reason = "for `wal status` and `find`"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "for `find`"))]
 pub(crate) enum Told {
     /// All segments of a folder at once: all that was asked for lies in it, and all that lies in it was asked for.
     Folder(Box<Chapter>),
@@ -81,7 +80,7 @@ pub(crate) enum Piece {
 impl<'a> WalSays<'a> {
     /// What these segments say. They may be of several timelines; a folder all of whose segments are among them, side by side and in order, is
     /// answered by its chapter. Read while they are asked for, never all at once.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for `wal status` and `find`"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "for `find`"))]
     pub(crate) fn of(self, segments: impl IntoIterator<Item = SegmentName>) -> BoxStream<'a, Told> {
         let pieces = pieces(segments, self.size);
         let read = move |piece: Piece| {

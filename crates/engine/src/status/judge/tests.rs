@@ -77,7 +77,12 @@ fn seen(segments: &[(u32, std::ops::RangeInclusive<u64>)], backups: Vec<BackupSe
         cluster: "orders".parse().unwrap(),
         now: time(1_020 + 125),
         rpo: Some(Duration::from_secs(3_600)),
-        systems: vec![SystemSeen { system: SystemIdentifier(77), backups, wal: Some(wal) }],
+        systems: vec![SystemSeen {
+            system: SystemIdentifier(77),
+            backups,
+            wal: Some(wal),
+            excused: WalRanges::default(),
+        }],
         regions: vec![(region("north"), None), (region("south"), None)],
         findings: vec![],
     }

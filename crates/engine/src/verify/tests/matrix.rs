@@ -36,7 +36,7 @@ const ALL: [Damage; 10] =
     [Missing, Empty, Truncated, FlippedHead, FlippedBody, FlippedEnd, Swapped, Other, Unentitled, Forged];
 
 /// A kind of object: what its name has, and what its consequence has to say.
-const KINDS: [(&str, &str, &str); 21] = [
+const KINDS: [(&str, &str, &str); 22] = [
     ("seawall.json", "seawall.json", "where only region north is at hand"),
     ("owner", "owner/1", "the owner's key"),
     ("certificate", "writer/", "everything that writer"),
@@ -55,6 +55,7 @@ const KINDS: [(&str, &str, &str); 21] = [
     ("policy", "/policy/", "what is kept and what is deleted"),
     ("hold", "/hold/", "what is kept and what is deleted"),
     ("release", "/hold/*.released", "what is kept and what is deleted"),
+    ("hole", "/hole/", "nothing that a restore needs"),
     ("tombstone", "/tombstone/", "what is kept and what is deleted"),
     ("taken back", "/tombstone/*.revoked", "what is kept and what is deleted"),
     ("carried out", "/tombstone/*.done.south", "what is kept and what is deleted"),

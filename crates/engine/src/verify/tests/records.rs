@@ -5,7 +5,8 @@ use seawall_repo::condemned::{
     Condemned, Hold, HoldOn, HoldReleased, PolicyRecord, Tombstone, TombstoneDone, TombstoneRevoked,
 };
 use seawall_repo::event::Event;
-use seawall_repo::id::BackupId;
+use seawall_repo::hole::HoleRecord;
+use seawall_repo::id::{BackupId, RecordId};
 use seawall_repo::keys::WriterKey;
 use seawall_repo::layout::{Named, RegionLabel};
 use seawall_repo::records::{Intent, OwnerRecord, Revocation};
@@ -77,6 +78,7 @@ impl Ground {
         let released = HoldReleased { hold: id, reason: reason.clone(), by, written: now };
         let name = Named::HoldReleased { place: place.clone(), id }.to_name();
         pruner.put_record(&set, &name, &released).await.unwrap();
+        self.acknowledged(id).await;
         let tombstone = Tombstone {
             tombstone: id,
             cluster: place.cluster.clone(),
@@ -105,6 +107,24 @@ impl Ground {
         let region = RegionLabel::new("south").unwrap();
         let name = Named::TombstoneDone { place, id, region }.to_name();
         pruner.put_record(&set, &name, &done).await.unwrap();
+    }
+
+    /// A hole that was acknowledged.
+    async fn acknowledged(&self, id: RecordId) {
+        let (pruner, place) = (self.bench.as_host("pruner").await.unwrap(), self.bench.place());
+        let hole = HoleRecord {
+            hole: id,
+            cluster: place.cluster.clone(),
+            system: SYSTEM,
+            segment_size: self.bench.size,
+            missing: Vec::new(),
+            reason: "lost".to_owned(),
+            by: "ann".to_owned(),
+            written: crate::backup::now(&self.bench.world).unwrap(),
+            host: "pruner".to_owned(),
+        };
+        let name = Named::Hole { place, id }.to_name();
+        pruner.put_record(&pruner.regions().set(), &name, &hole).await.unwrap();
     }
 
     pub(super) async fn event(&mut self, what: &str, seconds: u64) {

@@ -1,4 +1,4 @@
-//! Ten thousand backups and two million WAL objects: what `verify --quick`, `list`, `status` and `prune --dry-run` ask for, and how much
+//! Ten thousand backups and two million WAL objects: what `verify --quick`, `list`, `status`, `wal status` and `prune --dry-run` ask for, and how much
 //! memory they take.
 //!
 //! Backups are real and small, an hour apart; WAL is names that the store makes up while it lists. Deliberately one store for both
@@ -20,6 +20,7 @@ use crate::prune::{PruneOptions, RetentionRules, prune};
 use crate::retention::{Policy, Span};
 use crate::status::StatusOptions;
 use crate::verify::Depth;
+use crate::wal_status::{WalStatusOptions, wal_status};
 
 struct Scale {
     ground: Ground,
@@ -131,6 +132,21 @@ impl Scale {
         took
     }
 
+    async fn wal_status(&self) -> Took {
+        let took = self.took("wal status", async |ground| {
+            let host = ground.bench.as_host("db1").await.unwrap();
+            let report = wal_status(&host, &WalStatusOptions::default()).await.unwrap();
+            let system = &report.systems[0];
+            assert_eq!((system.together().count(), system.holes.len()), (1, 0), "{:?}", report.findings);
+            assert_eq!(system.timelines[0].segments, self.segments);
+        });
+        let took = took.await;
+        // A head of each backup, and the last segments of the window.
+        assert!(took.reads <= self.backups + 60, "{} reads", took.reads);
+        assert!(took.pages <= self.pages(self.backups + self.segments), "{} pages", took.pages);
+        took
+    }
+
     async fn prune(&self) -> Took {
         let took = self.took("prune --dry-run", async |ground| {
             let host = ground.bench.as_host("pruner").await.unwrap();
@@ -194,6 +210,7 @@ async fn requests_follow_backups_and_pages_of_names() {
     scale.verify().await;
     scale.list().await;
     scale.status().await;
+    scale.wal_status().await;
     scale.prune().await;
 }
 
@@ -201,7 +218,13 @@ async fn requests_follow_backups_and_pages_of_names() {
 #[ignore = "minutes in a debug build: make test-deep runs it"]
 async fn ten_thousand_backups_and_two_million_segments_take_bounded_memory() {
     let scale = Scale::new(10_000, 2_000_000).await;
-    for took in [scale.verify().await, scale.list().await, scale.status().await, scale.prune().await] {
+    for took in [
+        scale.verify().await,
+        scale.list().await,
+        scale.status().await,
+        scale.wal_status().await,
+        scale.prune().await,
+    ] {
         assert!(took.mebibytes < 128, "{} MiB", took.mebibytes);
     }
 }

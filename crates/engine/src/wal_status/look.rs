@@ -1,0 +1,164 @@
+//! Asking every region which WAL it has: one listing a place, history files, and what was decided about keeping.
+
+use std::collections::BTreeMap;
+
+use seawall_pg::WalSegmentSize;
+use seawall_repo::layout::{Named, ObjectName, Place};
+use seawall_repo::time::Time;
+use seawall_store::RegionName;
+
+use crate::archive::inventory::{WalInventories, load_with};
+use crate::error::Result;
+use crate::holes::{Acknowledgements, Asked, PlaceWal, acknowledgements, gaps};
+use crate::monitor::Finding;
+use crate::repository::{BackupEntry, Catalog, Repository};
+use crate::retention::{Lineage, WalMap, WalRanges, WalRuns};
+use crate::status::size_from_wal;
+
+/// Names whose copies differ in size that are remembered.
+const ODD_MAX: usize = 100;
+
+/// One system identifier.
+#[derive(Debug)]
+pub(crate) struct PlaceSeen {
+    pub(crate) place: Place,
+    pub(crate) lineage: Lineage,
+    pub(crate) backups: Vec<BackupEntry>,
+    /// None where there is neither WAL nor a backup.
+    pub(crate) wal: Option<WalSeen>,
+}
+
+/// The WAL of a place.
+#[derive(Debug)]
+pub(crate) struct WalSeen {
+    pub(crate) size: WalSegmentSize,
+    pub(crate) held: WalInventories,
+    /// With its age, by days.
+    pub(crate) map: WalMap,
+    pub(crate) asked: Asked,
+    pub(crate) acknowledged: Acknowledgements,
+    /// Names whose copies differ in size, and how many more there are.
+    pub(crate) odd: Vec<ObjectName>,
+    pub(crate) odd_more: u64,
+}
+
+/// All of a cluster.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    pub(crate) places: Vec<PlaceSeen>,
+    /// Regions that could not be asked for backups, and why.
+    pub(crate) unreached: Vec<(RegionName, String)>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Looks at everything of the cluster that has to do with WAL.
+pub(crate) async fn look(repository: &Repository, now: Time) -> Result<Looked> {
+    let catalog = repository.catalog().await?;
+    let unreached = catalog.unreached.iter().map(|one| (one.region.clone(), one.why.clone())).collect();
+    let mut looked = Looked { places: Vec::new(), unreached, findings: catalog.refused.clone() };
+    for adoption in repository.adoptions().await? {
+        let place = Place { cluster: repository.cluster().clone(), system: adoption.system };
+        let lineage = Lineage { system: adoption.system, after: adoption.after, adopted: adoption.adopted };
+        looked.places.push(one(repository, place, lineage, &catalog, &mut looked.findings).await?);
+    }
+    let known: Vec<PlaceWal<'_>> = looked
+        .places
+        .iter()
+        .filter_map(|seen| {
+            let wal = seen.wal.as_ref()?;
+            Some(PlaceWal {
+                place: &seen.place,
+                lineage: &seen.lineage,
+                backups: &seen.backups,
+                histories: &wal.held.histories,
+                wal: &wal.map,
+            })
+        })
+        .collect();
+    let mut asked = Asked::load(repository, &known, now).await?;
+    for seen in &mut looked.places {
+        if let (Some(wal), Some(asked)) = (&mut seen.wal, asked.remove(&seen.place.system)) {
+            wal.asked = asked;
+        }
+    }
+    Ok(looked)
+}
+
+async fn one(
+    repository: &Repository,
+    place: Place,
+    lineage: Lineage,
+    catalog: &Catalog,
+    findings: &mut Vec<Finding>,
+) -> Result<PlaceSeen> {
+    let backups: Vec<BackupEntry> =
+        catalog.backups.iter().filter(|entry| entry.place == place).cloned().collect();
+    let size = match backups.last() {
+        Some(entry) => Some(entry.header.segment_size),
+        None => size_from_wal(repository, &place).await?,
+    };
+    let wal = match size {
+        Some(size) => Some(wal(repository, &place, size, findings).await?),
+        None => None,
+    };
+    Ok(PlaceSeen { place, lineage, backups, wal })
+}
+
+async fn wal(
+    repository: &Repository,
+    place: &Place,
+    size: WalSegmentSize,
+    findings: &mut Vec<Finding>,
+) -> Result<WalSeen> {
+    let (mut runs, mut odd, mut odd_more) = (WalRuns::default(), Vec::new(), 0);
+    let held = load_with(repository, place, size, &mut |name, held| {
+        let Named::Wal { file, .. } = name.named() else { return };
+        let differ = held.windows(2).any(|pair| matches!(pair, [a, b] if a.size_bytes != b.size_bytes));
+        match differ {
+            true if odd.len() < ODD_MAX => odd.push(name.clone()),
+            true => odd_more += 1,
+            false => {}
+        }
+        let stored = held.iter().map(|copy| copy.modified_unix_us).min().and_then(Time::from_micros);
+        let (Some(segment), Some(stored)) = (file.segment(), stored) else { return };
+        let Ok(number) = segment.number(size) else { return };
+        match file {
+            seawall_pg::WalFileName::Segment(_) => runs.segment(segment.timeline(), number, stored),
+            seawall_pg::WalFileName::Partial(_) => runs.partial(segment.timeline(), number, stored),
+            _ => {}
+        }
+    })
+    .await?;
+    let acknowledged = acknowledgements(repository, place, size, findings).await?;
+    Ok(WalSeen { size, held, map: runs.finish(size), asked: Asked::default(), acknowledged, odd, odd_more })
+}
+
+impl WalSeen {
+    /// Missing segments that nobody is to be alarmed about: acknowledged, or not asked for by the rules.
+    pub(crate) fn excused(&self, backups: &[BackupEntry]) -> WalRanges {
+        let mut excused = self.acknowledged.ranges();
+        for (timeline, first, last) in
+            gaps(&self.held.merged, &self.held.histories, backups, self.size).iter()
+        {
+            let asked = self.asked.of(timeline, (first, last));
+            let asked = WalRanges::of(asked.into_iter().map(|(first, last)| (timeline, first, last)));
+            let free = asked.outside(timeline, (first, last)).into_iter();
+            excused.add(free.map(|(first, last)| (timeline, first, last)));
+        }
+        excused
+    }
+
+    /// When the run that a segment belongs to was stored: its oldest, its youngest.
+    pub(crate) fn stored(
+        &self,
+        timeline: seawall_pg::Timeline,
+        number: seawall_pg::SegmentNo,
+    ) -> Option<(Time, Time)> {
+        let runs = self.map.timelines.get(&timeline)?;
+        let at = runs.partition_point(|run| run.last < number);
+        runs.get(at).filter(|run| run.first <= number).map(|run| (run.first_stored, run.last_stored))
+    }
+}
+
+/// Histories that are known, by timeline.
+pub(crate) type Histories = BTreeMap<seawall_pg::Timeline, seawall_pg::History>;

@@ -4,7 +4,7 @@ use crate::source::{Complaint, Source};
 
 /// Signs beyond ASCII that the tree uses. Letters and digits of any script may stand in names and samples; what is
 /// invisible, looks like something else, or changes the direction of text may not.
-const DECLARED: &str = "─│┌┐└┘├┤…·→←↔§▶◀▼▲×≤≥±µ✓✗€°";
+const DECLARED: &str = "─│┌┐└┘├┤█…·→←↔§▶◀▼▲×≤≥±µ✓✗€°";
 
 /// Words for what nobody will do, put together here so that this file does not trip over itself.
 const FOR_LATER: [&str; 6] = [

@@ -12,25 +12,31 @@ const EXAMPLES: &str = "\
 Examples:
   seawall verify                              is everything there that backups and WAL need?
   seawall verify --sample 5% --identity ops.key
+  seawall verify --stored                     read every stored byte; needs no identity
   seawall verify --full --identity ops.key    read and open every byte
   seawall verify --full --budget 100GiB       go on each night where the last one stopped
   seawall verify --region north               judge one region's copies
 
-Every region is judged by its own copies. Without an identity, signatures, digests as stored and footers are checked, and what was not
-is said. Exit code 0: as it should be. 1: findings, each with what it endangers and what mends it.";
+Every region is judged by its own copies. --stored shows that every byte is what was signed when it was stored; --full also that it
+opens, that pages are right and that maps lead to them. Without an identity --full leaves content closed, and says so.
+Exit code 0: as it should be. 1: findings, each with what it endangers and what mends it.";
 
 /// Are the stored bytes good?
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("all").args(["stored", "full"]))]
 pub struct VerifyArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
     /// Names, sizes, manifests and records only; the default
-    #[arg(long, conflicts_with_all = ["sample", "full"])]
+    #[arg(long, conflicts_with_all = ["sample", "stored", "full"])]
     pub quick: bool,
     /// Also read this share of the objects whole, others each time
-    #[arg(long, value_name = "SHARE", conflicts_with = "full", value_parser = share)]
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["stored", "full"], value_parser = share)]
     pub sample: Option<Share>,
+    /// Read every object and hold its stored bytes against what was signed
+    #[arg(long, conflicts_with = "full")]
+    pub stored: bool,
     /// Read every object and open it as far as the keys allow
     #[arg(long)]
     pub full: bool,
@@ -38,10 +44,10 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "NAME")]
     pub region: Option<String>,
     /// Stop after so many bytes; the next run with a budget goes on there
-    #[arg(long, value_name = "SIZE", requires = "full", conflicts_with_all = ["sample", "quick"], value_parser = size)]
+    #[arg(long, value_name = "SIZE", requires = "all", conflicts_with_all = ["sample", "quick"], value_parser = size)]
     pub budget: Option<u64>,
     /// Stop after so long; the next run with a budget goes on there
-    #[arg(long = "for", value_name = "TIME", requires = "full", conflicts_with_all = ["sample", "quick"], value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", requires = "all", conflicts_with_all = ["sample", "quick"], value_parser = duration)]
     pub time: Option<Duration>,
     /// Read at most so many bytes a second [default: backup.bandwidth]
     #[arg(long, value_name = "RATE", value_parser = rate)]
@@ -52,10 +58,11 @@ impl VerifyArgs {
     /// How deep to look.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        match (self.full, self.sample) {
-            (true, _) => Depth::Full,
-            (false, Some(share)) => Depth::Sample(share),
-            (false, None) => Depth::Quick,
+        match (self.full, self.stored, self.sample) {
+            (true, ..) => Depth::Full,
+            (_, true, _) => Depth::Stored,
+            (_, _, Some(share)) => Depth::Sample(share),
+            _ => Depth::Quick,
         }
     }
 }

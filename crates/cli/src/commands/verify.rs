@@ -174,12 +174,16 @@ mod tests {
         assert_eq!(args("seawall verify").unwrap().depth(), Depth::Quick);
         assert_eq!(args("seawall verify --quick").unwrap().depth(), Depth::Quick);
         assert_eq!(args("seawall verify --sample 5%").unwrap().depth(), Depth::Sample("5%".parse().unwrap()));
+        let stored = args("seawall verify --stored --for 1h").unwrap();
+        assert_eq!((stored.depth(), stored.budget), (Depth::Stored, None));
         let full = args("seawall verify --full --budget 100GiB --for 1h").unwrap();
         assert_eq!((full.depth(), full.budget), (Depth::Full, Some(100 << 30)));
         assert_eq!(full.time, Some(std::time::Duration::from_secs(3600)));
         for line in [
             "seawall verify --quick --full",
             "seawall verify --sample 5% --full",
+            "seawall verify --stored --full",
+            "seawall verify --sample 5% --stored",
             "seawall verify --sample 5",
             "seawall verify --budget 1GiB",
             "seawall verify --sample 5% --for 1h",

@@ -10,6 +10,7 @@ use seawall_repo::map::file_block::Chain;
 use seawall_repo::map::node::NodeRef;
 use seawall_repo::map::reader::slice_node;
 use seawall_repo::object::FrameAt;
+use tokio::sync::OnceCell;
 
 use super::handle::Repository;
 use super::read::ObjectReader;
@@ -21,14 +22,14 @@ const OBJECTS_KEPT: usize = 128;
 const FRAMES_KEPT: usize = 256;
 
 /// Plain frames of about 64 KiB, by map and number.
-type KeptFrames = Mutex<Kept<(BackupId, u32, u32), Arc<Vec<u8>>>>;
+type KeptFrames = Mutex<Kept<(BackupId, u32, u32), Vec<u8>>>;
 
 /// The maps of one cluster and system identifier.
 #[derive(Debug)]
 pub struct Maps {
     repository: Repository,
     place: Place,
-    objects: Mutex<Kept<(BackupId, u32), Arc<MapObject>>>,
+    objects: Mutex<Kept<(BackupId, u32), MapObject>>,
     frames: KeptFrames,
 }
 
@@ -38,37 +39,37 @@ struct MapObject {
     frames: Vec<FrameAt>,
 }
 
-/// The last so many of something, first in, first out.
+/// The last so many of something, first in, first out. Who asks for what another is reading waits for it.
 #[derive(Debug)]
 struct Kept<K, V> {
     most: usize,
-    values: HashMap<K, V>,
+    values: HashMap<K, Arc<OnceCell<Arc<V>>>>,
     order: VecDeque<K>,
 }
 
-impl<K: Hash + Eq + Copy, V: Clone> Kept<K, V> {
+impl<K: Hash + Eq + Copy, V> Kept<K, V> {
     fn new(most: usize) -> Self {
         Self { most, values: HashMap::new(), order: VecDeque::new() }
     }
 
-    fn keep(&mut self, key: K, value: V) {
-        if self.values.insert(key, value).is_none() {
-            self.order.push_back(key);
+    fn cell(&mut self, key: K) -> Arc<OnceCell<Arc<V>>> {
+        if let Some(cell) = self.values.get(&key) {
+            return Arc::clone(cell);
         }
+        let cell = Arc::default();
+        self.values.insert(key, Arc::clone(&cell));
+        self.order.push_back(key);
         while self.order.len() > self.most {
             if let Some(oldest) = self.order.pop_front() {
                 self.values.remove(&oldest);
             }
         }
+        cell
     }
 }
 
-fn kept<K: Hash + Eq + Copy, V: Clone>(all: &Mutex<Kept<K, V>>, key: K) -> Option<V> {
-    all.lock().unwrap_or_else(PoisonError::into_inner).values.get(&key).cloned()
-}
-
-fn keep<K: Hash + Eq + Copy, V: Clone>(all: &Mutex<Kept<K, V>>, key: K, value: V) {
-    all.lock().unwrap_or_else(PoisonError::into_inner).keep(key, value);
+fn cell<K: Hash + Eq + Copy, V>(all: &Mutex<Kept<K, V>>, key: K) -> Arc<OnceCell<Arc<V>>> {
+    all.lock().unwrap_or_else(PoisonError::into_inner).cell(key)
 }
 
 impl Maps {
@@ -118,32 +119,29 @@ impl Maps {
     }
 
     async fn frame(&self, reference: &NodeRef) -> Result<Arc<Vec<u8>>> {
-        let key = (reference.backup, reference.map, reference.frame);
-        if let Some(frame) = kept(&self.frames, key) {
-            return Ok(frame);
-        }
-        let object = self.object(reference.backup, reference.map).await?;
-        let at = object.frames.get(reference.frame as usize).ok_or_else(|| {
-            Error::data(
-                "repository.map-reference",
-                format!("map {} has no frame {}", reference.map, reference.frame),
-            )
-            .fact("backup", reference.backup)
-        })?;
-        let frame = Arc::new(object.reader.frame(at).await?);
-        keep(&self.frames, key, Arc::clone(&frame));
-        Ok(frame)
+        let cell = cell(&self.frames, (reference.backup, reference.map, reference.frame));
+        let read = async || {
+            let object = self.object(reference.backup, reference.map).await?;
+            let at = object.frames.get(reference.frame as usize).ok_or_else(|| {
+                Error::data(
+                    "repository.map-reference",
+                    format!("map {} has no frame {}", reference.map, reference.frame),
+                )
+                .fact("backup", reference.backup)
+            })?;
+            object.reader.frame(at).await.map(Arc::new)
+        };
+        cell.get_or_try_init(read).await.cloned()
     }
 
     async fn object(&self, backup: BackupId, number: u32) -> Result<Arc<MapObject>> {
-        if let Some(object) = kept(&self.objects, (backup, number)) {
-            return Ok(object);
-        }
-        let name = Named::Map { place: self.place.clone(), backup, number }.into();
-        let reader = self.repository.open_object(&name).await?;
-        let frames = reader.footer().await?.frames;
-        let object = Arc::new(MapObject { reader, frames });
-        keep(&self.objects, (backup, number), Arc::clone(&object));
-        Ok(object)
+        let cell = cell(&self.objects, (backup, number));
+        let read = async || {
+            let name = Named::Map { place: self.place.clone(), backup, number }.into();
+            let reader = self.repository.open_object(&name).await?;
+            let frames = reader.footer().await?.frames;
+            Ok(Arc::new(MapObject { reader, frames }))
+        };
+        cell.get_or_try_init(read).await.cloned()
     }
 }

@@ -14,6 +14,7 @@ use seawall_store::RegionName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::options::Depth;
 use super::report::VerifyReport;
 use crate::error::{Error, Result};
 use crate::events;
@@ -27,6 +28,9 @@ const HEADS_MAX: usize = 2_000;
 /// Where budgeted runs stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
+    /// How deep the runs of this round look: one of another depth goes through everything by itself.
+    #[serde(default = "full")]
+    pub depth: String,
     /// The regions that are read together.
     pub regions: Vec<String>,
     /// When this round through everything began.
@@ -37,6 +41,11 @@ pub struct Place {
     pub last_complete: Option<Time>,
 }
 
+/// What places were before there was another depth.
+fn full() -> String {
+    Depth::Full.word().to_owned()
+}
+
 impl Place {
     /// Where the next run goes on; none when it begins a new round.
     pub(super) fn resume(&self) -> Option<&str> {
@@ -44,15 +53,16 @@ impl Place {
     }
 }
 
-/// The last place that `signer` remembered for these regions.
+/// The last place that `signer` remembered for these regions and this depth.
 pub(super) async fn recall(
     repository: &Repository,
     signer: &Repository,
     folder: &Folder,
     regions: &[RegionName],
+    depth: Depth,
 ) -> Result<Option<Place>> {
     let regions: Vec<&str> = regions.iter().map(RegionName::as_str).collect();
-    let wanted = Wanted { by: signer.writer()?.id(), regions };
+    let wanted = Wanted { by: signer.writer()?.id(), regions, depth: depth.word() };
     let mut heads = 0;
     for region in repository.regions().iter() {
         let mut folders = vec![folder.events()];
@@ -87,6 +97,7 @@ pub(super) async fn recall(
 struct Wanted<'a> {
     by: WriterId,
     regions: Vec<&'a str>,
+    depth: &'static str,
 }
 
 /// The place in an event and when it was written, if it is one of these and tells of these regions.
@@ -109,7 +120,8 @@ async fn read(repository: &Repository, name: &ObjectName, wanted: &Wanted<'_>) -
     };
     let event = repository.read_whole(name, open).await.ok()?.value;
     let place: Place = serde_json::from_value(event.detail.get("place")?.clone()).ok()?;
-    place.regions.iter().eq(&wanted.regions).then_some((event.at, place))
+    let same = place.depth == wanted.depth && place.regions.iter().eq(&wanted.regions);
+    same.then_some((event.at, place))
 }
 
 /// Writes what a run covered and found; the event's name.
@@ -157,6 +169,7 @@ mod tests {
         let round_began = crate::backup::now(&bench.world).unwrap();
         let regions = vec!["north".to_owned()];
         let place = |after: &str| Place {
+            depth: "full".to_owned(),
             regions: regions.clone(),
             round_began,
             after: Some(after.to_owned()),
@@ -171,9 +184,11 @@ mod tests {
         tell(own.clone(), "a").await;
         bench.world.clock.sleep_blocking(std::time::Duration::from_secs(60));
         tell(other.clone(), "z").await;
-        let seen = recall(&own, &own, &bench.place(), &names).await.unwrap();
+        let seen = recall(&own, &own, &bench.place(), &names, Depth::Full).await.unwrap();
         assert_eq!(seen.as_ref().and_then(Place::resume), Some("a"), "another host's word moves nothing");
-        let seen = recall(&own, &other, &bench.place(), &names).await.unwrap();
+        let seen = recall(&own, &other, &bench.place(), &names, Depth::Full).await.unwrap();
         assert_eq!(seen.as_ref().and_then(Place::resume), Some("z"));
+        let stored = recall(&own, &own, &bench.place(), &names, Depth::Stored).await.unwrap();
+        assert_eq!(stored, None, "another depth begins its own round");
     }
 }

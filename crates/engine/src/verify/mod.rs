@@ -1,12 +1,13 @@
 //! Verify: whether what each region stores is there, is what was signed, and opens.
 //!
 //! The road, in the order of files: `knowledge` (what manifests, intents and tombstones say, region by region) → `run` (one pass over
-//! all names in order, with `tasks` reading beside it) → `object`, `pages`, `wal_pages` (one object, from its bytes) → `walk` (maps against packs)
+//! all names in order, with `tasks` and `stream` reading beside it) → `object`, `body`, `pages`, `wal_pages` (one object, from its bytes) → `walk` (maps against packs)
 //! → `folder`, `wal` (what is missing) with `expected` (whether the rules ask for it) → `endangers` and `mend` (what it means, and what to do) → `report` and `memory`.
 //!
 //! Promises: each region is judged by its own copies alone; what was not looked at is said; memory does not grow with the number of
 //! objects. Deliberately repairs nothing: it names the copy that is good and the command that makes up for the bad one.
 
+mod body;
 mod chapter;
 mod endangers;
 mod expected;
@@ -26,6 +27,7 @@ mod pages;
 mod pass;
 mod report;
 mod run;
+mod stream;
 mod summary;
 mod tasks;
 #[cfg(test)]

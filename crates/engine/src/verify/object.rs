@@ -15,14 +15,14 @@ use seawall_repo::layout::{Named, ObjectName};
 use seawall_repo::manifest::{Manifest, ManifestError};
 use seawall_repo::map::MapHeader;
 use seawall_repo::object::{FrameBuffers, KeyRing, OpenHead, WholeObject};
-use seawall_repo::pack::{PackContents, PackHeader};
 use seawall_repo::records::{Adoption, Intent, KeyRecord};
 use seawall_repo::time::Time;
 use seawall_repo::trust::Trust;
 use seawall_repo::wal_object::{PART_BYTES, WalHeader, WalReader};
 
+use super::body::BodyCheck;
 use super::found::{Way, way_of};
-use super::pages::{self, PageFacts, PagesSeen};
+use super::pages::{PageFacts, PagesSeen};
 use super::wal_pages::{WalFacts, WalPages};
 
 /// With what objects are checked.
@@ -76,7 +76,7 @@ impl From<ObjectError> for Wrong {
     }
 }
 
-type Checked = Result<Good, Wrong>;
+pub(super) type Checked = Result<Good, Wrong>;
 
 impl Check<'_> {
     /// A whole object. `plain` gets the plain bytes of WAL files.
@@ -84,7 +84,7 @@ impl Check<'_> {
         &self,
         name: &ObjectName,
         bytes: &[u8],
-        decompressor: &mut Decompressor,
+        mut decompressor: Decompressor,
         plain: Option<&mut DigestHasher>,
     ) -> Checked {
         if bytes.is_empty() {
@@ -92,17 +92,18 @@ impl Check<'_> {
         }
         match Kind::of_name(name) {
             None => self.text(name, bytes),
-            Some(Kind::Wal) => self.wal(name, bytes, decompressor, plain),
+            Some(Kind::Pack) => self.pack(name, bytes, decompressor),
+            Some(Kind::Wal) => self.wal(name, bytes, &mut decompressor, plain),
             Some(kind) => {
+                let decompressor = &mut decompressor;
                 let whole =
                     WholeObject::open(name, bytes, self.trust, self.created, self.keys, decompressor)?;
                 match kind {
                     Kind::Manifest => self.manifest(&whole, decompressor),
-                    Kind::Pack => self.pack(name, &whole, decompressor),
                     Kind::Map => self.map(name, &whole, decompressor),
                     Kind::Chapter => self.chapter(&whole, decompressor),
-                    Kind::Event | Kind::Wal => {
-                        Event::open(&whole, &self.digest_key(&whole)?, decompressor)?;
+                    Kind::Event | Kind::Wal | Kind::Pack => {
+                        Event::open(&whole, &self.digest_key(whole.head())?, decompressor)?;
                         Ok(good(whole.head()))
                     }
                 }
@@ -111,24 +112,42 @@ impl Check<'_> {
     }
 
     /// An object's head, from its first bytes and its size.
-    pub(super) fn head(&self, name: &ObjectName, prefix: &[u8], size: u64) -> Checked {
+    pub(super) fn head_of(&self, name: &ObjectName, prefix: &[u8], size: u64) -> Result<OpenHead, Wrong> {
         if size == 0 {
             return Err(Wrong::new(Way::Damaged, "it is empty"));
         }
         let head = OpenHead::open(name, prefix, self.trust, self.created)?;
         head.head().check_object_bytes(size).map_err(|error| head.fault(error))?;
-        Ok(good(&head))
+        Ok(head)
     }
 
-    fn digest_key(&self, whole: &WholeObject<'_>) -> Result<DigestKey, ObjectError> {
-        let generation = whole.head().generation();
-        let fault = |generation| whole.head().fault(Fault::NeedsMetaKey { generation });
+    /// An object at hand as a whole, its content left alone: what is stored is what was signed.
+    pub(super) fn stored(&self, name: &ObjectName, bytes: &[u8]) -> Checked {
+        if Kind::of_name(name).is_none() {
+            return self.text(name, bytes);
+        }
+        let mut body = BodyCheck::new(self.head_of(name, bytes, bytes.len() as u64)?, bytes);
+        body.take(bytes);
+        body.finish()
+    }
+
+    /// A pack.
+    fn pack(&self, name: &ObjectName, bytes: &[u8], decompressor: Decompressor) -> Checked {
+        let head = self.head_of(name, bytes, bytes.len() as u64)?;
+        let mut body = BodyCheck::new(head, bytes).with_frames(self, bytes, decompressor);
+        body.take(bytes);
+        body.finish()
+    }
+
+    pub(super) fn digest_key(&self, head: &OpenHead) -> Result<DigestKey, ObjectError> {
+        let generation = head.generation();
+        let fault = |generation| head.fault(Fault::NeedsMetaKey { generation });
         let key = self.keys.digest_key(generation, self.trust.repository());
         key.ok_or_else(|| fault(generation.unwrap_or(Generation::FIRST)))
     }
 
     fn manifest(&self, whole: &WholeObject<'_>, decompressor: &mut Decompressor) -> Checked {
-        match Manifest::open(whole, &self.digest_key(whole)?, decompressor) {
+        match Manifest::open(whole, &self.digest_key(whole.head())?, decompressor) {
             Ok(_) => Ok(good(whole.head())),
             Err(ManifestError::Object(error)) => Err(error.into()),
             Err(error) => Err(Wrong::new(Way::Damaged, error.to_string())),
@@ -141,7 +160,7 @@ impl Check<'_> {
         {
             return Err(misnamed());
         }
-        let (mut hasher, mut buffers) = (self.digest_key(whole)?.hasher(), FrameBuffers::default());
+        let (mut hasher, mut buffers) = (self.digest_key(whole.head())?.hasher(), FrameBuffers::default());
         for frame in &whole.footer().frames {
             hasher.update(whole.frame_in(frame, decompressor, &mut buffers)?);
         }
@@ -149,37 +168,14 @@ impl Check<'_> {
         Ok(good(whole.head()))
     }
 
-    fn pack(&self, name: &ObjectName, whole: &WholeObject<'_>, decompressor: &mut Decompressor) -> Checked {
-        let header: PackHeader = whole.head().header_as()?;
-        if !matches!(name.named(), Named::Pack { backup, number, .. } if (*backup, *number) == (header.backup, header.pack))
-        {
-            return Err(misnamed());
-        }
-        let (footer, digest_key) = (whole.footer(), self.digest_key(whole)?);
-        let lengths: Vec<u32> = footer.frames.iter().map(|frame| frame.plain_len).collect();
-        let contents = PackContents::decode(&footer.contents, &lengths)
-            .map_err(|error| Wrong::new(Way::Damaged, error.to_string()))?;
-        whole.head().verify_plain(&digest_key.digest(&footer.contents))?;
-        let mut good = good(whole.head());
-        good.closed = self.is_closed(whole.head());
-        if !good.closed {
-            let mut buffers = FrameBuffers::default();
-            for (frame, slots) in footer.frames.iter().zip(&contents.frames) {
-                let plain = whole.frame_in(frame, decompressor, &mut buffers)?;
-                pages::look(plain, slots, &contents, &digest_key, self.pages, &mut good.pages);
-            }
-        }
-        pages_wrong(&good.pages).map_or(Ok(good), Err)
-    }
-
     /// A chapter by itself; whether it says what its segments say is asked by who can read those.
     fn chapter(&self, whole: &WholeObject<'_>, decompressor: &mut Decompressor) -> Checked {
-        let chapter = Chapter::open(whole, &self.digest_key(whole)?, decompressor)?;
+        let chapter = Chapter::open(whole, &self.digest_key(whole.head())?, decompressor)?;
         Ok(Good { chapter: Some(Box::new(chapter)), ..good(whole.head()) })
     }
 
     /// Whether the private key that opens the frames is missing.
-    fn is_closed(&self, head: &OpenHead) -> bool {
+    pub(super) fn is_closed(&self, head: &OpenHead) -> bool {
         let needs = head.head().sealing().frames == Frames::Content;
         needs && head.generation().is_none_or(|generation| self.keys.secret(generation).is_none())
     }
@@ -213,7 +209,7 @@ impl Check<'_> {
         decompressor: &mut Decompressor,
         mut plain: Option<&mut DigestHasher>,
     ) -> Result<(), Wrong> {
-        let (mut hasher, mut buffers) = (self.digest_key(whole)?.hasher(), FrameBuffers::default());
+        let (mut hasher, mut buffers) = (self.digest_key(whole.head())?.hasher(), FrameBuffers::default());
         let from = header.part.map_or(0, |part| u64::from(part).saturating_mul(PART_BYTES as u64));
         let mut pages =
             self.wal.and_then(|facts| WalPages::new(header.file, facts)).map(|pages| pages.from(from));
@@ -299,7 +295,7 @@ impl Check<'_> {
     }
 }
 
-fn good(head: &OpenHead) -> Good {
+pub(super) fn good(head: &OpenHead) -> Good {
     let generation = head.generation();
     let head: &Head = head.head();
     Good {
@@ -310,11 +306,11 @@ fn good(head: &OpenHead) -> Good {
     }
 }
 
-fn misnamed() -> Wrong {
+pub(super) fn misnamed() -> Wrong {
     Wrong::new(Way::Damaged, "it is signed, but is another object than its name says")
 }
 
-fn pages_wrong(seen: &PagesSeen) -> Option<Wrong> {
+pub(super) fn pages_wrong(seen: &PagesSeen) -> Option<Wrong> {
     if let Some(first) = &seen.first_other {
         let fault = format!("{} pages are not those its footer names, the first {first}", seen.other);
         return Some(Wrong::new(Way::Damaged, fault));

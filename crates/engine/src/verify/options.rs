@@ -13,17 +13,26 @@ pub enum Depth {
     Quick,
     /// That, and a share of the objects, drawn anew each time, read whole.
     Sample(Share),
-    /// Every object read and opened as far as the keys allow.
+    /// Every object read, and its stored bytes held against what was signed: needs no private key.
+    Stored,
+    /// That, and opened as far as the keys allow.
     Full,
 }
 
 impl Depth {
+    /// Whether every object is read whole.
+    #[must_use]
+    pub fn reads_all(self) -> bool {
+        matches!(self, Self::Stored | Self::Full)
+    }
+
     /// One word for it.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Quick => "quick",
             Self::Sample(_) => "sample",
+            Self::Stored => "stored",
             Self::Full => "full",
         }
     }
@@ -88,9 +97,9 @@ pub struct VerifyOptions {
     pub depth: Depth,
     /// The one region to judge; without it, all.
     pub region: Option<String>,
-    /// Reading ends in order after so many bytes; the place is remembered. Full depth only.
+    /// Reading ends in order after so many bytes; the place is remembered. Depths that read all only.
     pub budget_bytes: Option<u64>,
-    /// Reading ends in order after so long; the place is remembered. Full depth only.
+    /// Reading ends in order after so long; the place is remembered. Depths that read all only.
     pub budget_time: Option<Duration>,
     /// Threads that check; 0: one a CPU.
     pub workers: usize,

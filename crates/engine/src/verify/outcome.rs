@@ -12,7 +12,7 @@ use seawall_store::{RegionName, SweptTemps};
 use super::found::{Findings, Found, Subject, Way};
 use super::object::{Good, Wrong};
 use super::report::{Kind, KindCount, Orphans};
-use super::tasks::{Job, Outcome, Seen};
+use super::tasks::{Job, Look, Outcome, Seen};
 
 /// What is counted for one region.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl Gathered {
         size: Option<WalSegmentSize>,
         job: &Job,
     ) {
-        let (kind, whole) = (Kind::of(name.named()), job.whole);
+        let (kind, whole) = (Kind::of(name.named()), job.look != Look::Head);
         let good: Vec<RegionName> = seen
             .iter()
             .filter(|seen| matches!(seen.outcome, Outcome::Good(_)))

@@ -22,7 +22,7 @@ use super::options::{Depth, VerifyOptions};
 use super::outcome::{Gathered, found_of};
 use super::pages::PageFacts;
 use super::report::Kind;
-use super::tasks::Job;
+use super::tasks::{Job, Look};
 use super::wal::WalSeen;
 use super::wal_pages::WalFacts;
 
@@ -142,7 +142,9 @@ impl<'o> Pass<'o> {
         match self.options.depth {
             Depth::Quick => false,
             Depth::Sample(share) => share.holds(self.seed, name),
-            Depth::Full => !self.stopped && self.resume.as_deref().is_none_or(|resume| name > resume),
+            Depth::Stored | Depth::Full => {
+                !self.stopped && self.resume.as_deref().is_none_or(|resume| name > resume)
+            }
         }
     }
 
@@ -153,8 +155,9 @@ impl<'o> Pass<'o> {
         };
         let progress = self.systems.get(&place.system)?;
         let enters = progress.folder.as_ref().is_none_or(|(of, _)| of != backup);
-        (enters && progress.wants_manifest(*backup, self.options.depth != Depth::Quick))
-            .then_some((place.system, *backup))
+        (enters
+            && progress.wants_manifest(*backup, matches!(self.options.depth, Depth::Sample(_) | Depth::Full)))
+        .then_some((place.system, *backup))
     }
 
     /// Takes the next name, and what it says.
@@ -228,7 +231,7 @@ impl<'o> Pass<'o> {
             return Asks::Nothing;
         }
         let named = name.named().clone();
-        if deep && self.options.depth == Depth::Full && Kind::of(&named) != Kind::Records {
+        if deep && self.options.depth.reads_all() && Kind::of(&named) != Kind::Records {
             self.reached = Some(name.to_string());
         }
         let judged: Vec<(RegionName, u64)> = held
@@ -247,7 +250,7 @@ impl<'o> Pass<'o> {
                 };
             }
             // Read together with the object of the whole file, which names their digests.
-            Named::WalPart { .. } if self.options.depth == Depth::Full => return Asks::Nothing,
+            Named::WalPart { .. } if self.options.depth.reads_all() => return Asks::Nothing,
             Named::Intent { place, backup, .. } => {
                 let live = self
                     .systems
@@ -290,9 +293,17 @@ impl<'o> Pass<'o> {
             name,
             copies,
             created,
-            whole,
+            look: self.look(whole),
             odd,
         }))
+    }
+
+    fn look(&self, whole: bool) -> Look {
+        match self.options.depth {
+            _ if !whole => Look::Head,
+            Depth::Stored => Look::Stored,
+            Depth::Quick | Depth::Sample(_) | Depth::Full => Look::Open,
+        }
     }
 
     /// The judged copies of a pack that have not the size that its manifest says, and what they have.

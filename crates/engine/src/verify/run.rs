@@ -52,7 +52,7 @@ pub async fn verify(
     let folder = run.newest.clone();
     let recalled = match (&folder, signer) {
         (Some(folder), Some(signer)) if options.is_budgeted() => {
-            memory::recall(repository, signer, folder, &regions).await?
+            memory::recall(repository, signer, folder, &regions, options.depth).await?
         }
         _ => None,
     };
@@ -81,7 +81,7 @@ pub async fn verify(
         depth: options.depth.word(),
         share: match options.depth {
             Depth::Sample(share) => Some(share.to_string()),
-            Depth::Quick | Depth::Full => None,
+            Depth::Quick | Depth::Stored | Depth::Full => None,
         },
         began,
         seconds: clock.monotonic().saturating_sub(from).as_secs_f64(),
@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
 
     /// Says what lies ahead: counted by listing once more, where much is to be read.
     async fn announce(&mut self) {
-        if self.options.depth != Depth::Full {
+        if !self.options.depth.reads_all() {
             self.monitor.phase("names", None);
             return;
         }
@@ -366,10 +366,9 @@ impl<'a> Run<'a> {
             let key = (system, region.clone());
             let walker = match self.walkers.remove(&key) {
                 Some(walker) => Some(walker),
-                None => self
-                    .repository
-                    .within(&region)
-                    .map(|within| Walker::new(within, &place, &region, Arc::clone(&self.gathered.findings))),
+                None => self.repository.within(&region).map(|within| {
+                    Walker::new(&self.reading, within, &place, &region, Arc::clone(&self.gathered.findings))
+                }),
             };
             let Some(mut walker) = walker else { continue };
             let walked = walker.walk(&manifest).await;

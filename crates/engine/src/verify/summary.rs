@@ -65,15 +65,16 @@ pub(super) fn not_checked(
 ) -> Vec<String> {
     let mut words = Vec::new();
     match options.depth {
-        Depth::Quick => words.push("content: names, sizes, signatures of manifests, maps and records only; --sample or --full read it".to_owned()),
+        Depth::Quick => words.push("content: names, sizes, signatures of manifests, maps and records only; --sample, --stored or --full read it".to_owned()),
         Depth::Sample(share) => words.push(format!("content beyond a sample of {share}, and maps against packs; --full reads everything")),
+        Depth::Stored => words.push("what is in objects: their stored bytes were held against what was signed; --full opens them".to_owned()),
         Depth::Full if !repository.opens_content() => words.push(
             "what is in packs and WAL: frames, page digests and checksums need the private key (--identity FILE); signatures, stored digests and footers were checked"
                 .to_owned(),
         ),
         Depth::Full => {}
     }
-    if gathered.closed > 0 && repository.opens_content() {
+    if gathered.closed > 0 && repository.opens_content() && options.depth != Depth::Stored {
         words.push(format!(
             "the content of {} objects: no identity at hand opens their keys",
             gathered.closed
@@ -97,7 +98,7 @@ pub(super) fn place(
     before: Option<Place>,
     began: Time,
 ) -> Option<Place> {
-    if options.depth != Depth::Full {
+    if !options.depth.reads_all() {
         return None;
     }
     let goes_on = pass.resume.is_some();
@@ -105,6 +106,7 @@ pub(super) fn place(
     let round_began = before.filter(|_| goes_on).map_or(began, |before| before.round_began);
     let reached = pass.reached.clone().or_else(|| pass.resume.clone());
     Some(Place {
+        depth: options.depth.word().to_owned(),
         regions: regions.iter().map(ToString::to_string).collect(),
         round_began,
         after: reached.filter(|_| pass.stopped),

@@ -1,21 +1,22 @@
 //! Reading copies and checking them, several at once.
 //!
-//! Promises: one region's copy is read from that region alone; on all CPUs, with memory bounded by the bytes of the objects that are being
-//! read, whatever their number. An outage of a region is told apart from damage.
+//! Promises: one region's copy is read from that region alone; on all CPUs, in memory that depends neither on the number of objects nor on
+//! that of CPUs: what is long is checked as it streams by. An outage of a region is told apart from damage.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use seawall_repo::compress::Decompressor;
-use seawall_repo::envelope::Head;
+use seawall_repo::envelope::{Head, Kind};
 use seawall_repo::keys::DigestHasher;
 use seawall_repo::layout::{Named, ObjectName, PartedFile};
+use seawall_repo::object::OpenHead;
 use seawall_repo::time::Time;
 use seawall_store::{ErrorKind, RegionName, StoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::found::Way;
-use super::object::{Check, Good, Wrong};
+use super::object::{Check, Checked, Good, Wrong, good};
 use super::pages::PageFacts;
 use super::wal_pages::WalFacts;
 use crate::error::{Error, Result};
@@ -25,9 +26,14 @@ use crate::source::{Niceness, lower_this_thread};
 /// First read of a head.
 const HEAD_READ_BYTES: u64 = 4096;
 /// Memory is counted in these.
-const MEBIBYTE: u64 = 1 << 20;
-/// What one reader is counted with: the largest pack there is, nearly always.
-const READER_MEBIBYTES: usize = 34;
+pub(super) const MEBIBYTE: u64 = 1 << 20;
+/// What is longer streams by, where that can be: packs, and everything whose content is left alone. Tests have nothing so long, and
+/// look at short objects whole on their own.
+const STREAMED_FROM_BYTES: u64 = if cfg!(test) { 0 } else { 8 << 20 };
+/// What one that is read whole is counted with at most: an incompressible part of WAL.
+const WHOLE_MEBIBYTES: usize = 34;
+/// What all together may be.
+const MEMORY_MEBIBYTES: usize = 2 * WHOLE_MEBIBYTES;
 
 /// One object to be looked at.
 #[derive(Debug, Clone)]
@@ -36,13 +42,24 @@ pub(super) struct Job {
     /// Where it is listed, with its size there.
     pub(super) copies: Vec<(RegionName, u64)>,
     pub(super) created: Option<Time>,
-    /// The whole object, or its head alone.
-    pub(super) whole: bool,
+    /// How much of it.
+    pub(super) look: Look,
     /// Regions whose copy has not the size that a manifest names.
     pub(super) odd: Vec<(RegionName, String)>,
     pub(super) pages: Option<PageFacts>,
     /// By region: the history differs where a region lacks it.
     pub(super) wal: Vec<(RegionName, WalFacts)>,
+}
+
+/// How much of an object is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Its head.
+    Head,
+    /// All stored bytes.
+    Stored,
+    /// All, opened as far as the keys allow.
+    Open,
 }
 
 /// What became of one copy.
@@ -85,8 +102,7 @@ impl Reading {
         };
         Self {
             repository: repository.clone(),
-            // One object being read beside each that is being checked, up to a bound that few machines reach.
-            memory: Arc::new(Semaphore::new(READER_MEBIBYTES * (workers + 1).min(16))),
+            memory: Arc::new(Semaphore::new(MEMORY_MEBIBYTES)),
             cpus: Arc::new(Semaphore::new(workers)),
             niceness,
             at_once: workers * 4,
@@ -98,7 +114,7 @@ impl Reading {
         let job = Arc::new(job);
         let mut all = Vec::new();
         for (region, size) in &job.copies {
-            if job.whole {
+            if job.look != Look::Head {
                 self.whole(&job, region, *size, &mut all).await?;
             } else {
                 let (bytes, outcome) = self.head(&job, region, *size).await;
@@ -110,7 +126,7 @@ impl Reading {
 
     /// The whole of one region's copy, and where it is a file in parts all of these.
     async fn whole(&self, job: &Arc<Job>, region: &RegionName, size: u64, all: &mut Vec<Seen>) -> Result<()> {
-        let (bytes, mut outcome, _) = self.object(job, &job.name, region, size, None).await?;
+        let (bytes, mut outcome, _) = self.object(job, &job.name, region, Some(size), None).await?;
         if let Outcome::Good(good) = &mut outcome
             && let Some(chapter) = good.chapter.take()
             && let Some(fault) = self.chapter_differs(job, region, &chapter).await
@@ -135,9 +151,7 @@ impl Reading {
         let (mut every, mut closed) = (true, false);
         for (digest, part) in digests.iter().zip(0..) {
             let name: ObjectName = Named::WalPart { place: place.clone(), file, part }.into();
-            let (bytes, mut outcome, back) = self
-                .object(job, &name, region, seawall_repo::wal_object::PART_BYTES as u64, hasher.take())
-                .await?;
+            let (bytes, mut outcome, back) = self.object(job, &name, region, None, hasher.take()).await?;
             hasher = back;
             if let Outcome::Good(good) = &outcome {
                 closed |= good.closed;
@@ -170,29 +184,64 @@ impl Reading {
         job: &Arc<Job>,
         name: &ObjectName,
         region: &RegionName,
-        size: u64,
+        size: Option<u64>,
         mut plain: Option<DigestHasher>,
     ) -> Result<(u64, Outcome, Option<DigestHasher>)> {
-        let mebibytes = u32::try_from(size.div_ceil(MEBIBYTE).clamp(1, READER_MEBIBYTES as u64)).unwrap_or(1);
-        let closed = |_| Error::bug("verify.closed", "a reader was stopped while it worked");
-        let _room = Arc::clone(&self.memory).acquire_many_owned(mebibytes).await.map_err(closed)?;
+        let leaves_content = job.look == Look::Stored && Kind::of_name(name).is_some();
+        let opens_pack = job.look == Look::Open && matches!(name.named(), Named::Pack { .. });
+        // A part is listed by its own name, and not at hand here.
+        let expected = size.unwrap_or(seawall_repo::wal_object::PART_BYTES as u64);
+        if expected > STREAMED_FROM_BYTES && (opens_pack || leaves_content) {
+            let (bytes, outcome) = self.streamed(job, name, region, size).await?;
+            return Ok((bytes, outcome, plain));
+        }
+        let _room = self.room(expected).await?;
         let bytes = match self.get(name, region, None).await {
             Ok(bytes) => bytes,
             Err(outcome) => return Ok((0, outcome, plain)),
         };
         let length = bytes.len() as u64;
-        let _cpu = Arc::clone(&self.cpus).acquire_owned().await.map_err(closed)?;
         let (this, job, name, region) = (self.clone(), Arc::clone(job), name.clone(), region.clone());
+        let (checked, plain) = self
+            .on_a_cpu(move || {
+                let checked = this.check(&job, &name, &region, &bytes, plain.as_mut())?;
+                Ok((checked, plain))
+            })
+            .await?;
+        Ok((length, outcome(checked), plain))
+    }
+
+    /// Room for so many bytes of one object.
+    pub(super) async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
+        let mebibytes = u32::try_from(bytes.div_ceil(MEBIBYTE).clamp(1, WHOLE_MEBIBYTES as u64)).unwrap_or(1);
+        Arc::clone(&self.memory).acquire_many_owned(mebibytes).await.map_err(closed)
+    }
+
+    /// Does work that takes a CPU: at most as much at once as there are.
+    pub(super) async fn on_a_cpu<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let _cpu = Arc::clone(&self.cpus).acquire_owned().await.map_err(closed)?;
+        let niceness = self.niceness;
         let done = tokio::task::spawn_blocking(move || {
-            lower_this_thread(this.niceness)?;
-            let checked = this.check(&job, &name, &region, &bytes, plain.as_mut())?;
-            Ok::<_, Error>((checked, plain))
+            lower_this_thread(niceness)?;
+            work()
         });
-        let (checked, plain) = done.await.map_err(|error| {
+        done.await.map_err(|error| {
             Error::bug("verify.panicked", "checking an object ended the thread that did it").because(error)
-        })??;
-        let outcome = checked.map_or_else(Outcome::Wrong, |good| Outcome::Good(Box::new(good)));
-        Ok((length, outcome, plain))
+        })?
+    }
+
+    /// With what one region's copy is checked.
+    pub(super) fn with<'a>(&'a self, job: &'a Job, region: &RegionName) -> Check<'a> {
+        Check {
+            trust: self.repository.trust(),
+            keys: self.repository.keys(),
+            created: job.created,
+            pages: job.pages.as_ref(),
+            wal: job.wal.iter().find(|(of, _)| of == region).map(|(_, facts)| facts),
+        }
     }
 
     fn check(
@@ -203,39 +252,45 @@ impl Reading {
         bytes: &Bytes,
         plain: Option<&mut DigestHasher>,
     ) -> Result<std::result::Result<Good, Wrong>> {
-        let mut decompressor = Decompressor::new()
-            .map_err(|error| Error::bug("verify.decompressor", "zstd could not be set up").because(error))?;
-        let wal = job.wal.iter().find(|(of, _)| of == region).map(|(_, facts)| facts);
-        let check = Check {
-            trust: self.repository.trust(),
-            keys: self.repository.keys(),
-            created: job.created,
-            pages: job.pages.as_ref(),
-            wal,
-        };
-        Ok(check.whole(name, bytes, &mut decompressor, plain))
+        let check = self.with(job, region);
+        Ok(match job.look {
+            Look::Stored => check.stored(name, bytes),
+            Look::Open | Look::Head => check.whole(name, bytes, decompressor()?, plain),
+        })
     }
 
     async fn head(&self, job: &Job, region: &RegionName, size: u64) -> (u64, Outcome) {
+        match self.head_of(job, &job.name, region, size).await {
+            Ok((bytes, head)) => (bytes.len() as u64, outcome(Ok(good(&head)))),
+            Err((bytes, outcome)) => (bytes, outcome),
+        }
+    }
+
+    /// The first bytes of a copy, and the head that they begin with.
+    pub(super) async fn head_of(
+        &self,
+        job: &Job,
+        name: &ObjectName,
+        region: &RegionName,
+        size: u64,
+    ) -> std::result::Result<(Bytes, OpenHead), (u64, Outcome)> {
         let mut wanted = HEAD_READ_BYTES;
         loop {
-            let bytes = match self.get(&job.name, region, Some(wanted)).await {
+            let bytes = match self.get(name, region, Some(wanted)).await {
                 Ok(bytes) => bytes,
-                Err(_) if size == 0 => return (0, Outcome::Wrong(Wrong::new(Way::Damaged, "it is empty"))),
-                Err(outcome) => return (0, outcome),
+                Err(_) if size == 0 => {
+                    return Err((0, Outcome::Wrong(Wrong::new(Way::Damaged, "it is empty"))));
+                }
+                Err(outcome) => return Err((0, outcome)),
             };
             let needs = Head::needs(&bytes).map_or(0, |needs| needs as u64);
             if needs > wanted && size >= needs {
                 wanted = needs;
                 continue;
             }
-            let (trust, keys) = (self.repository.trust(), self.repository.keys());
-            let check = Check { trust, keys, created: job.created, pages: None, wal: None };
-            let checked = check.head(&job.name, &bytes, size);
-            return (
-                bytes.len() as u64,
-                checked.map_or_else(Outcome::Wrong, |good| Outcome::Good(Box::new(good))),
-            );
+            let checked = self.with(job, region).head_of(name, &bytes, size);
+            let read = bytes.len() as u64;
+            return checked.map(|head| (bytes, head)).map_err(|wrong| (read, Outcome::Wrong(wrong)));
         }
     }
 
@@ -255,7 +310,20 @@ impl Reading {
     }
 }
 
-fn outcome_of(error: &StoreError) -> Outcome {
+fn closed(_: tokio::sync::AcquireError) -> Error {
+    Error::bug("verify.closed", "a reader was stopped while it worked")
+}
+
+pub(super) fn decompressor() -> Result<Decompressor> {
+    Decompressor::new()
+        .map_err(|error| Error::bug("verify.decompressor", "zstd could not be set up").because(error))
+}
+
+pub(super) fn outcome(checked: Checked) -> Outcome {
+    checked.map_or_else(Outcome::Wrong, |good| Outcome::Good(Box::new(good)))
+}
+
+pub(super) fn outcome_of(error: &StoreError) -> Outcome {
     match error.kind() {
         ErrorKind::NotFound => Outcome::Gone,
         ErrorKind::Damaged | ErrorKind::TooLarge => {

@@ -4,7 +4,7 @@ mod cases;
 mod chapters;
 mod copies;
 mod endless;
-mod ground;
+pub(super) mod ground;
 mod matrix;
 mod pruned;
 mod records;

@@ -71,11 +71,15 @@ impl OpenHead {
 
     /// Checks the whole body against the signed digest.
     pub fn verify_body(&self, body: &[u8]) -> Result<(), ObjectError> {
-        let right = body.len() as u64 == self.head.body_bytes();
-        if right && blake3::hash(body).as_bytes() == self.head.stored_digest() {
-            return Ok(());
+        if body.len() as u64 != self.head.body_bytes() {
+            return Err(self.fault(Fault::BodyDamaged));
         }
-        Err(self.fault(Fault::BodyDamaged))
+        self.verify_stored(blake3::hash(body).as_bytes())
+    }
+
+    /// Checks the digest of a body, as long as the head says, that streamed by.
+    pub fn verify_stored(&self, digest: &[u8; 32]) -> Result<(), ObjectError> {
+        if digest == self.head.stored_digest() { Ok(()) } else { Err(self.fault(Fault::BodyDamaged)) }
     }
 
     /// Checks plain content against the signed digest: `digest` as FORMAT §5.3 says for the kind.

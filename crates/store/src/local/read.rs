@@ -14,8 +14,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How much of an object is read and handed on at a time.
-const CHUNK_BYTES: u64 = 8 << 20;
+/// What is read at once: nearly every WAL file and map, handed on without a copy.
+const WHOLE_BYTES: u64 = 8 << 20;
+/// Pieces of what is longer: who takes them as they come needs memory for one.
+const PIECE_BYTES: u64 = 1 << 20;
 
 pub(super) fn e_tag(facts: &Metadata) -> String {
     format!("{:x}-{:x}-{:x}", facts.identity.1, facts.modified_unix_us, facts.size_bytes)
@@ -75,13 +77,15 @@ fn chunks(
     range: Range<u64>,
 ) -> stream::BoxStream<'static, Result<Bytes>> {
     let (store, file) = (store.clone(), Arc::new(file));
+    let whole = range.end.saturating_sub(range.start) <= WHOLE_BYTES;
+    let most = if whole { WHOLE_BYTES } else { PIECE_BYTES };
     stream::try_unfold(range, move |rest| {
         let (store, file) = (store.clone(), Arc::clone(&file));
         async move {
             if rest.is_empty() {
                 return Ok(None);
             }
-            let now = rest.start..rest.end.min(rest.start.saturating_add(CHUNK_BYTES));
+            let now = rest.start..rest.end.min(rest.start.saturating_add(most));
             let left = now.end..rest.end;
             let bytes = store.blocking(move |_| read_exactly(&file, now)).await?;
             Ok(Some((bytes, left)))

@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc};
 
 /// The answer had another length than it announced.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,24 @@ enum Got {
     Bytes(Bytes),
     /// Not read: the object has this size.
     OtherSize(u64),
+}
+
+/// An object that is read in pieces: what was given already.
+struct Pieces<'t> {
+    next: u64,
+    size: Option<u64>,
+    take: &'t mpsc::Sender<Bytes>,
+}
+
+/// What reading in pieces came to.
+enum Size {
+    Is(u64),
+    /// Not read: the object has this size.
+    Over(u64),
+    Changed {
+        was: u64,
+        is: u64,
+    },
 }
 
 impl Region {
@@ -51,6 +70,71 @@ impl Region {
                 limit_bytes: bytes_max,
             }),
         }
+    }
+
+    /// The whole object in pieces, as they arrive, if it has at most `bytes_max`; its size. One request, and where the transfer breaks
+    /// another for the rest: no byte is given twice. Ends early where nobody takes the pieces any more.
+    pub async fn get_each(
+        &self,
+        name: &str,
+        bytes_max: u64,
+        take: &mpsc::Sender<Bytes>,
+    ) -> Result<u64, StoreError> {
+        let path = self.parse(name)?;
+        let pieces = Mutex::new(Pieces { next: 0, size: None, take });
+        let done = self
+            .call(Call::new(OpKind::Get, name), || async { self.pieces(&path, bytes_max, &pieces).await });
+        match done.await? {
+            Size::Is(size) => Ok(size),
+            Size::Over(size_bytes) => {
+                let (region, name) = (self.name().clone(), name.to_owned());
+                Err(StoreError::TooLarge { region, name, size_bytes, limit_bytes: bytes_max })
+            }
+            Size::Changed { was, is } => {
+                let what = format!("it had {was} bytes when reading began, and has {is} now");
+                Err(StoreError::Damaged { region: self.name().clone(), name: name.to_owned(), what })
+            }
+        }
+    }
+
+    /// One attempt: from where the last one ended.
+    async fn pieces(
+        &self,
+        path: &Path,
+        bytes_max: u64,
+        pieces: &Mutex<Pieces<'_>>,
+    ) -> Result<(Size, u64), Failure> {
+        let stall = self.limits().stall;
+        let mut pieces = pieces.lock().await;
+        let from = pieces.next;
+        let range = pieces.size.map(|size| GetRange::Bounded(from..size));
+        let options = GetOptions { range: range.filter(|_| from > 0), ..GetOptions::default() };
+        let result = self.timed(stall, self.store.get_opts(path, options)).await?.map_err(Failure::of)?;
+        let is = result.meta.size;
+        if is > bytes_max {
+            return Ok((Size::Over(is), 0));
+        }
+        let was = *pieces.size.get_or_insert(is);
+        if was != is || result.range != (from..is) {
+            return Ok((Size::Changed { was, is }, 0));
+        }
+        let mut chunks = result.into_stream();
+        while let Some(chunk) = self.timed(stall, chunks.next()).await? {
+            let chunk = chunk.map_err(Failure::of)?;
+            let next = pieces.next.saturating_add(chunk.len() as u64);
+            if next > is {
+                return Err(wrong_length(next, is));
+            }
+            self.throttle(chunk.len() as u64).await;
+            pieces.next = next;
+            if pieces.take.send(chunk).await.is_err() {
+                return Ok((Size::Is(is), pieces.next.saturating_sub(from)));
+            }
+        }
+        if pieces.next != is {
+            return Err(wrong_length(pieces.next, is));
+        }
+        Ok((Size::Is(is), is.saturating_sub(from)))
     }
 
     /// The bytes `range` of an object.

@@ -100,6 +100,29 @@ fn cut_answer_is_asked_for_again_and_never_handed_on() {
     assert_eq!(block_on(region.get_ranges("a", &[0..2, 4..6])).unwrap(), ["ab", "ef"]);
 }
 
+/// What arrived before a transfer broke is not asked for again, and no byte is given twice.
+#[test]
+fn pieces_go_on_where_a_transfer_was_cut() {
+    let (world, _) = world();
+    let (region, faults) = in_memory("one", &world);
+    put(&region, "a", "abcdef");
+    let read = |most| {
+        let (pieces, mut arrived) = tokio::sync::mpsc::channel::<Bytes>(100);
+        let size = block_on(region.get_each("a", most, &pieces));
+        let all = std::iter::from_fn(|| arrived.try_recv().ok()).flatten().collect();
+        size.map(|size| (size, String::from_utf8(all).unwrap()))
+    };
+    assert_eq!(read(6).unwrap(), (6, "abcdef".to_owned()));
+    faults.add(Rule::new(Fault::Truncate(2)).on(CallKind::Get).times(2));
+    let before = region.meter().get.bytes;
+    assert_eq!(read(6).unwrap(), (6, "abcdef".to_owned()));
+    assert_eq!(region.meter().get.bytes - before, 2, "the last attempt had two bytes left to read");
+    faults.add(Rule::new(Fault::Truncate(0)).on(CallKind::Get));
+    assert_eq!(read(6).unwrap_err().kind(), ErrorKind::Unavailable);
+    faults.heal();
+    assert!(matches!(read(5).unwrap_err(), StoreError::TooLarge { size_bytes: 6, limit_bytes: 5, .. }));
+}
+
 #[test]
 fn reads_hold_to_size_and_range() {
     let (world, _) = world();

@@ -312,8 +312,8 @@ async fn parts_of_large_segments_are_followed() {
     bytes[middle] ^= 1;
     flipped[0].insert(parts[0].clone(), bytes.into());
     for (regions, depths, id, part) in [
-        (gone, &[Depth::Quick, Depth::Full][..], "verify.missing", &parts[1]),
-        (flipped, &[Depth::Full], "verify.damaged", &parts[0]),
+        (gone, &[Depth::Quick, Depth::Stored, Depth::Full][..], "verify.missing", &parts[1]),
+        (flipped, &[Depth::Stored, Depth::Full], "verify.damaged", &parts[0]),
     ] {
         ground.lay(&regions).await;
         for depth in depths {

@@ -33,14 +33,14 @@ use crate::repository::{Repository, WorldEntropy};
 use crate::verify::{Depth, VerifyOptions, VerifyReport, verify};
 
 /// One region's objects.
-pub(super) type Objects = BTreeMap<String, Bytes>;
+pub(in crate::verify) type Objects = BTreeMap<String, Bytes>;
 
 /// A file of a backup: path and content.
-pub(super) type File = (&'static [u8], Vec<u8>);
+pub(in crate::verify) type File = (&'static [u8], Vec<u8>);
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum As {
+pub(in crate::verify) enum As {
     /// Somebody with an identity: everything opens.
     Reader,
     /// A host that writes: content stays closed.
@@ -48,18 +48,18 @@ pub(super) enum As {
 }
 
 /// The repository.
-pub(super) struct Ground {
-    pub(super) bench: Bench,
-    pub(super) host: Repository,
-    pub(super) compressor: Compressor,
+pub(in crate::verify) struct Ground {
+    pub(in crate::verify) bench: Bench,
+    pub(in crate::verify) host: Repository,
+    pub(in crate::verify) compressor: Compressor,
     leaves: BTreeMap<&'static [u8], (Vec<u8>, LeafPages, DigestPages, LeafChains)>,
     usage: PackUsage,
-    pub(super) backups: Vec<BackupId>,
+    pub(in crate::verify) backups: Vec<BackupId>,
     /// Damaged pages that the next backups know of.
-    pub(super) known: Vec<seawall_repo::manifest::Finding>,
+    pub(in crate::verify) known: Vec<seawall_repo::manifest::Finding>,
 }
 
-pub(super) fn options(depth: Depth) -> VerifyOptions {
+pub(in crate::verify) fn options(depth: Depth) -> VerifyOptions {
     VerifyOptions {
         depth,
         region: None,
@@ -71,7 +71,7 @@ pub(super) fn options(depth: Depth) -> VerifyOptions {
 }
 
 /// A relation's page with its checksum, for a block.
-pub(super) fn page(block: u32, fill: u8) -> Vec<u8> {
+pub(in crate::verify) fn page(block: u32, fill: u8) -> Vec<u8> {
     let mut page = [fill; PAGE_BYTES];
     page[..20].copy_from_slice(&[0, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0x20, 0, 0x20, 4, 0x20]);
     let sum = page_checksum(&page, block);
@@ -85,7 +85,7 @@ fn relation(fills: &[u8]) -> Vec<u8> {
 
 impl Ground {
     /// An empty repository.
-    pub(super) async fn new(mebibytes: u32) -> Self {
+    pub(in crate::verify) async fn new(mebibytes: u32) -> Self {
         let mut bench = Bench::with(2, mebibytes).await;
         // What is stored in memory is dated by the real clock, and intents live by it.
         bench.world = World::system();
@@ -93,12 +93,12 @@ impl Ground {
     }
 
     /// An empty repository whose stores and hosts go by the clock of the test.
-    pub(super) async fn with_time(mebibytes: u32) -> Self {
+    pub(in crate::verify) async fn with_time(mebibytes: u32) -> Self {
         Self::over(Bench::with(2, mebibytes).await).await
     }
 
     /// One whose content is not encrypted, with an object of every kind.
-    pub(super) async fn plain() -> Self {
+    pub(in crate::verify) async fn plain() -> Self {
         let mut bench = Bench::of(2, 1, Cipher::None).await;
         bench.world = World::system();
         Self::over(bench).await.filled().await
@@ -119,7 +119,7 @@ impl Ground {
     }
 
     /// One object of every kind: two backups, the younger naming packs and maps of the older; two timelines.
-    pub(super) async fn full() -> Self {
+    pub(in crate::verify) async fn full() -> Self {
         Self::new(1).await.filled().await
     }
 
@@ -163,14 +163,14 @@ impl Ground {
         ground
     }
 
-    pub(super) async fn put(&self, object: SealedObject) {
+    pub(in crate::verify) async fn put(&self, object: SealedObject) {
         let (name, bytes, _) = object.into_parts();
         let puts = self.bench.regions().set().put_all(name.as_str(), &bytes.into()).await;
         assert!(puts.iter().all(|(_, put)| put.is_ok()), "{name}");
     }
 
     /// Takes a backup of files of less than one leaf, within WAL segment `segment`; a file that did not change keeps its chains.
-    pub(super) async fn backup(&mut self, segment: u64, files: &[File]) {
+    pub(in crate::verify) async fn backup(&mut self, segment: u64, files: &[File]) {
         let id = BackupId::new(1_900_000_000 + segment, &mut WorldEntropy::new(&self.bench.world)).unwrap();
         let changed = self.store_pages(id, files).await;
         let block = self.store_maps(id, files, changed).await;
@@ -312,7 +312,7 @@ impl Ground {
     }
 
     /// The bytes of a segment of which only the first page was written.
-    pub(super) fn segment_bytes(&self, timeline: u32, number: u64) -> Vec<u8> {
+    pub(in crate::verify) fn segment_bytes(&self, timeline: u32, number: u64) -> Vec<u8> {
         let size = self.bench.size;
         let start = SegmentNo(number).first_lsn(size).unwrap();
         let timeline = Timeline::new(timeline).unwrap();
@@ -321,7 +321,7 @@ impl Ground {
         bytes
     }
 
-    pub(super) async fn segment(&mut self, timeline: u32, number: u64) {
+    pub(in crate::verify) async fn segment(&mut self, timeline: u32, number: u64) {
         let name =
             SegmentName::new(Timeline::new(timeline).unwrap(), SegmentNo(number), self.bench.size).unwrap();
         let bytes = self.segment_bytes(timeline, number);
@@ -329,7 +329,12 @@ impl Ground {
     }
 
     /// The objects of a WAL file, signed with this key.
-    pub(super) fn wal_signed(&mut self, key: &WriterKey, file: &str, content: &[u8]) -> Vec<SealedObject> {
+    pub(in crate::verify) fn wal_signed(
+        &mut self,
+        key: &WriterKey,
+        file: &str,
+        content: &[u8],
+    ) -> Vec<SealedObject> {
         let facts = WalFacts {
             place: self.bench.place(),
             file: file.parse::<WalFileName>().unwrap(),
@@ -354,7 +359,7 @@ impl Ground {
         objects
     }
 
-    pub(super) async fn wal(&mut self, file: &str, content: &[u8]) {
+    pub(in crate::verify) async fn wal(&mut self, file: &str, content: &[u8]) {
         let host = self.host.clone();
         for object in self.wal_signed(host.writer().unwrap(), file, content) {
             self.put(object).await;
@@ -362,7 +367,7 @@ impl Ground {
     }
 
     /// What each region holds.
-    pub(super) async fn objects(&self) -> Vec<Objects> {
+    pub(in crate::verify) async fn objects(&self) -> Vec<Objects> {
         let mut all = Vec::new();
         for region in self.bench.regions().iter() {
             let mut objects = Objects::new();
@@ -376,7 +381,7 @@ impl Ground {
     }
 
     /// Gives each region other objects.
-    pub(super) async fn lay(&mut self, regions: &[Objects]) {
+    pub(in crate::verify) async fn lay(&mut self, regions: &[Objects]) {
         let mut stores = Vec::new();
         for objects in regions {
             let memory = InMemory::new();
@@ -388,7 +393,7 @@ impl Ground {
         self.bench.stores = stores;
     }
 
-    pub(super) async fn verify(&self, who: As, options: &VerifyOptions) -> VerifyReport {
+    pub(in crate::verify) async fn verify(&self, who: As, options: &VerifyOptions) -> VerifyReport {
         let host = self.bench.as_host("db1").await;
         let repository = match who {
             As::Reader => self.bench.as_reader().await.unwrap(),

@@ -8,6 +8,7 @@
 
 mod decide;
 mod judge;
+mod link;
 mod place;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use serde::Serialize;
 
 use self::decide::{Absence, Decision, decide};
 use self::judge::Wanted;
+use self::link::Link;
 use self::place::Arriving;
 use super::adopted;
 use super::plan_file::PlanFile;
@@ -35,6 +37,8 @@ use crate::words::ClusterName;
 
 /// How long an outage is waited for unless the settings say otherwise.
 pub const FETCH_WAIT: Duration = Duration::from_secs(60);
+/// What is looked at of a segment that the server has already; all have more.
+const BEGINNING_BYTES: usize = 256 << 10;
 /// Between two looks at regions that are away.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -210,7 +214,8 @@ async fn answer(
     let control = read_control(request.data_directory, waiting.world.clock.as_ref())?.file;
     match decide(plan, &control, file) {
         Decision::Serve(object, absence) => {
-            let serving = Serving { repository, plan, control: &control, waiting, object, absence };
+            let link = Link::find(object, &control, plan, request.data_directory);
+            let serving = Serving { repository, plan, control: &control, waiting, object, absence, link };
             serving.run(&request.data_directory.join(request.target)).await
         }
         Decision::InPgWal(segment) => in_pg_wal(segment, &control, plan, request),
@@ -236,9 +241,13 @@ fn in_pg_wal(
         if length != control.wal_segment_size.bytes() {
             return Err(format!("it has {length} bytes"));
         }
-        let mut first = [0; seawall_pg::wal_page::LONG_HEADER_BYTES];
+        let mut first = vec![0; BEGINNING_BYTES];
         file.read_exact_at(&mut first, 0).map_err(|error| error.to_string())?;
-        Wanted { file: WalFileName::Segment(segment), control, plan }.first_page(segment, &first)
+        let file = WalFileName::Segment(segment);
+        let link = Link::find(file, control, plan, request.data_directory);
+        let wanted = Wanted { file, control, plan, link: link.as_ref() };
+        wanted.first_page(segment, &first)?;
+        wanted.goes_on(&first)
     };
     match looked() {
         Ok(()) => Ok(FetchAnswer::EndOfWal {
@@ -261,6 +270,7 @@ struct Serving<'a> {
     waiting: &'a Waiting,
     object: WalFileName,
     absence: Absence,
+    link: Option<Link>,
 }
 
 impl Serving<'_> {
@@ -272,7 +282,8 @@ impl Serving<'_> {
             self.adopted(&place).await?;
         }
         let name: ObjectName = Named::Wal { place, file: self.object }.into();
-        let wanted = Wanted { file: self.object, control: self.control, plan: self.plan };
+        let link = self.link.as_ref();
+        let wanted = Wanted { file: self.object, control: self.control, plan: self.plan, link };
         let begin = || Arriving::begin(target, &self.waiting.world);
         let fits = |header: &WalHeader, bytes: &[u8]| wanted.beginning(header, bytes);
         let read = self.patiently(async || read::open_into(self.repository, &name, fits, begin).await);
@@ -280,10 +291,10 @@ impl Serving<'_> {
             Ok((Arrived::Whole(arriving), region)) => self.delivered(arriving, region),
             Ok((Arrived::InParts, _)) => match self.read(&name, &|wal| wanted.in_parts(wal)).await {
                 Ok(opened) => self.deliver_parts(opened, &wanted, begin()?).await,
-                Err(fault) => self.not_served(&name, &fault),
+                Err(fault) => self.not_served(&name, &fault).await,
             },
             Ok((Arrived::Failed(error), _)) => Err(error),
-            Err(fault) => self.not_served(&name, &fault),
+            Err(fault) => self.not_served(&name, &fault).await,
         }
     }
 
@@ -325,7 +336,7 @@ impl Serving<'_> {
         }
     }
 
-    fn not_served(&self, name: &ObjectName, fault: &NotServed) -> Result<FetchAnswer> {
+    async fn not_served(&self, name: &ObjectName, fault: &NotServed) -> Result<FetchAnswer> {
         let absent = fault.is_absent_everywhere();
         match self.absence {
             Absence::WhenProven if absent => {
@@ -340,11 +351,16 @@ impl Serving<'_> {
                     self.object
                 ),
             }),
-            Absence::WhenProven | Absence::Damage => Err(self.stop(name, fault)),
+            Absence::WhenProven | Absence::Damage => Err(self.stop(name, fault).await),
         }
     }
 
-    fn stop(&self, name: &ObjectName, fault: &NotServed) -> Error {
+    async fn stop(&self, name: &ObjectName, fault: &NotServed) -> Error {
+        if let Some(link) = &self.link
+            && let Some(broken) = link.error(self.repository, name, self.control).await
+        {
+            return broken;
+        }
         let error = not_served(fault);
         if fault.faults.iter().any(|fault| matches!(fault.kind, ReadFaultKind::Failed(_))) {
             return error.hint("recovery stopped and lost nothing: start the server again when the region is back, or restore with --without-region NAME if it will not come back");
@@ -366,7 +382,10 @@ impl Serving<'_> {
         };
         for (number, (part, digest)) in joiner.part_names().into_iter().zip(&digests).enumerate() {
             let read = self.read(&part, &|wal| wanted.part(number, digest, wal)).await;
-            let read = read.map_err(|fault| self.stop(&part, &fault))?;
+            let read = match read {
+                Ok(read) => read,
+                Err(fault) => return Err(self.stop(&part, &fault).await),
+            };
             let bytes = joiner.add(read.wal).map_err(|error| crate::repository::object_error(&error))?;
             arriving.append(&bytes)?;
             region = read.region;

@@ -3,7 +3,9 @@
 //! [`push`] is the `archive_command`, [`fetch`] the `restore_command`; [`plan_file`] is what a restore leaves for the second.
 //! [`inventory`] lists what there is, [`chapters`] reads what it says.
 
+mod beside;
 pub(crate) mod chapters;
+mod conflict;
 pub mod fetch;
 pub(crate) mod index;
 pub mod inventory;
@@ -14,5 +16,6 @@ mod read;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub(crate) use beside::{Beside, Held};
 pub use place::adopted;
 pub(crate) use read::{each_piece, small};

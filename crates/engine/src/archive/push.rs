@@ -24,7 +24,6 @@ use seawall_pg::{History, SegmentName, Timeline, WalFileName};
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::wal_object::WalFacts;
 
-use self::existing::{OtherCopy, label};
 use self::identity::{Ancestry, Identity, identify};
 use self::indexing::Plan;
 use self::put::{Outcome, Putting, Stop};
@@ -47,7 +46,7 @@ const LAG_MAX: Duration = Duration::from_secs(10);
 /// the cluster has not adopted; no key file of a host. `data`: a region holds another file under the name. `unavailable`:
 /// too few regions hold it now; nothing is lost.
 pub async fn push(repository: &Repository, data_directory: &Path, path: &Path) -> Result<PushReport> {
-    let writer = repository.writer()?.id();
+    repository.writer()?;
     let source = look(repository, data_directory, path).await?;
     let place = Place { cluster: repository.cluster().clone(), system: source.control.system_identifier };
     adopted(repository, &place).await?;
@@ -63,9 +62,7 @@ pub async fn push(repository: &Repository, data_directory: &Path, path: &Path) -
         Ok(outcome) if outcome.verdict.met => outcome,
         Ok(outcome) => return Err(too_few(&source, &outcome)),
         Err(Stop::Failed(error)) => return Err(error),
-        Err(Stop::Conflict(copy)) => {
-            return Err(conflict(&copy, &format!("{writer} ({})", label(repository, writer))));
-        }
+        Err(Stop::Conflict(copy)) => return Err(copy.error(repository)),
         Err(Stop::Unbelieved { region, name, why }) => {
             return Err(Error::data(
                 "archive.copy-unbelieved",
@@ -196,14 +193,6 @@ fn report(source: &WalSource, outcome: Outcome, findings: Vec<Finding>) -> PushR
         lacked_by: outcome.failed.into_iter().map(|(region, why)| LackedBy { region, why }).collect(),
         findings,
     }
-}
-
-fn conflict(copy: &OtherCopy, own: &str) -> Error {
-    Error::data("archive.conflict", format!("region {} holds another file under {}", copy.region, copy.name))
-        .fact("there", format!("writer {} ({}), host {}, archived {}", copy.writer, copy.label, copy.host, copy.archived))
-        .fact("here", format!("writer {own}, host {}", host_name()))
-        .hint("two servers write the same timeline: find out which one is the primary, and stop archiving on the other (archive_mode = off)")
-        .hint("nothing was overwritten, and PostgreSQL keeps its file")
 }
 
 fn too_few(source: &WalSource, outcome: &Outcome) -> Error {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use seawall_pg::control::WalLevel;
 use seawall_pg::timeline::HistoryFile;
-use seawall_pg::{History, Lsn, Timeline};
+use seawall_pg::{History, Lsn, Timeline, WalFileName};
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::manifest::{Manifest, ManifestHeader, Way};
@@ -20,12 +20,12 @@ use super::condemned::{after_intent, can_be_parent, names_pack};
 use super::intent::Word;
 use super::plan::{ChosenWay, WayInput, choose_way};
 use super::run::BackupOptions;
-use super::since::{Known, Since};
+use super::since::{Known, Since, Unknown};
 use crate::error::{Error, Result};
 use crate::monitor::{Finding, Monitor};
 use crate::prune::{Standing, standing};
 use crate::repository::Repository;
-use crate::source::{Facts, ReadControl, read_control};
+use crate::source::{Facts, ReadControl, Started, read_control};
 
 /// What was found out.
 pub(super) struct Prepared {
@@ -40,28 +40,48 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// What changed since the parent, where WAL tells that; settles the way that is reported.
+    /// What changed from the parent's start to that of this session, where WAL tells that; settles the way that is reported.
+    ///
+    /// # Errors
+    /// The WAL in the archive is another server's.
     pub(super) async fn changed_since(
+        &mut self,
+        repository: &Repository,
+        session: &Started,
+        data_directory: &Path,
+        options: &BackupOptions,
+    ) -> Result<Option<Changed>> {
+        let (start, on_standby) = (session.start_lsn(), session.on_standby());
+        self.changed_from(repository, start, data_directory, on_standby, options).await
+    }
+
+    /// The same up to any place.
+    ///
+    /// # Errors
+    /// The WAL in the archive is another server's.
+    pub(super) async fn changed_from(
         &mut self,
         repository: &Repository,
         start: Lsn,
         data_directory: &Path,
+        on_standby: bool,
         options: &BackupOptions,
-    ) -> Option<Changed> {
-        let parent = self.parent.as_ref().filter(|_| !options.scan)?;
+    ) -> Result<Option<Changed>> {
+        let Some(parent) = self.parent.as_ref().filter(|_| !options.scan) else { return Ok(None) };
         let (control, history) = (&self.control.file, &self.history);
         let place = &self.place;
-        let since = Since { repository, place, parent, control, history, start, data_directory };
+        let since = Since { repository, place, parent, control, history, start, data_directory, on_standby };
         match since.known().await {
             Ok(known) => {
                 self.way.way = Way::Wal;
                 self.way.reason = by_wal(&known);
-                Some(Changed::new(known.changes, self.control.file.relation_segment_blocks))
+                Ok(Some(Changed::new(known.changes, self.control.file.relation_segment_blocks)))
             }
-            Err(why) => {
+            Err(Unknown::Uncertain(why)) => {
                 self.way.reason = format!("every page is read and compared: {why}");
-                None
+                Ok(None)
             }
+            Err(Unknown::Conflict(conflict)) => Err(conflict),
         }
     }
 }
@@ -223,7 +243,7 @@ pub(crate) fn local_history(data_directory: &Path, timeline: Timeline) -> Result
     if timeline.get() == 1 {
         return Ok(History::root(timeline));
     }
-    let path = data_directory.join("pg_wal").join(format!("{timeline}.history"));
+    let path = data_directory.join("pg_wal").join(WalFileName::TimelineHistory(timeline).to_string());
     let content = durable::read_whole(&path, 1 << 20).map_err(|error| {
         Error::source_side("source.history-missing", format!("cannot read {}", path.display()))
             .hint("without it nobody can tell which backups this server grew from; fetch it from the archive into pg_wal")

@@ -65,7 +65,7 @@ pub async fn preview(
     let mut prepared = prepare(repository, &set, &facts, data_directory, options, &monitor).await?;
     // A backup begins with a checkpoint of its own; the last one is nearly where that will be.
     let start = prepared.control.file.checkpoint.redo;
-    prepared.changed_since(repository, start, data_directory, options).await;
+    prepared.changed_from(repository, start, data_directory, facts.in_recovery, options).await?;
     let external = find_external(&facts.files, options.include_private_keys)?;
     external.findings.iter().for_each(|finding| monitor.finding(finding));
     let mut counts: BTreeMap<String, DecisionCount> = BTreeMap::new();

@@ -31,6 +31,7 @@ use super::upload::{self, UploadSender, Uploaded};
 use super::wal_wait::{self, NeededWal};
 use super::worker::{PackAge, Shared};
 use super::{condemned, intent, now};
+use crate::archive::Beside;
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Recorder};
 use crate::prune::Standing;
@@ -117,7 +118,7 @@ pub async fn run(
     ));
     let _renewal = AbortOnDrop(renewal);
     monitor.phase("reading what WAL tells of the time since the parent", None);
-    let changed = prepared.changed_since(repository, session.start_lsn(), data_directory, options).await;
+    let changed = prepared.changed_since(repository, &session, data_directory, options).await?;
 
     let job = Job {
         repository,
@@ -209,11 +210,16 @@ pub(super) fn clock_unusable() -> Error {
 impl Job<'_> {
     fn needed_wal(&self, stopped: &Stopped) -> NeededWal {
         NeededWal {
-            place: self.prepared.place.clone(),
             timeline: stopped.timeline,
             start: stopped.start_lsn,
             stop: stopped.stop_lsn,
-            segment_size: self.facts.wal_segment_size,
+            on_standby: stopped.on_standby,
+            beside: Beside {
+                repository: self.repository.clone(),
+                place: self.prepared.place.clone(),
+                directory: self.data_directory.join("pg_wal"),
+                size: self.facts.wal_segment_size,
+            },
         }
     }
 

@@ -6,6 +6,10 @@
 //! the indexes of segments, or on segments still in `pg_wal`. Folders that lie in between as a whole are told by their chapters, where
 //! this host wrote them itself: then at most two folders are read segment by segment. Anything less than certain is an answer too:
 //! why every page is read.
+//!
+//! A name does not say whose WAL stands under it: another server may write the same timeline (a split brain). Links of records tell
+//! most of that; for the rest, the segment that is being written is read from `pg_wal` first, and the newest one of the archive is
+//! compared with the file here. One is enough: a server hands segments over in order, and keeps those it could not.
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +23,8 @@ use seawall_repo::wal_index::{Changes, MarkWhat, SegmentIndex};
 
 use crate::archive::chapters::{Piece, WalSays, Whose, pieces};
 use crate::archive::index::index_of_file;
+use crate::archive::{Beside, Held};
+use crate::error::Error;
 use crate::repository::Repository;
 
 /// Indexes that are read ahead.
@@ -35,6 +41,30 @@ pub(super) struct Since<'a> {
     /// Where this backup starts.
     pub(super) start: Lsn,
     pub(super) data_directory: &'a Path,
+    /// On a standby the file of a segment may lack what the archive has of it already.
+    pub(super) on_standby: bool,
+}
+
+/// Why it is not known what changed.
+#[derive(Debug)]
+pub(super) enum Unknown {
+    /// It is not certain; why, for a person.
+    Uncertain(String),
+    /// The WAL in the archive is another server's: nothing can be built on it.
+    Conflict(Error),
+}
+
+impl From<String> for Unknown {
+    fn from(why: String) -> Self {
+        Self::Uncertain(why)
+    }
+}
+
+/// A segment's index, and where it was found.
+struct Found {
+    segment: SegmentName,
+    index: SegmentIndex,
+    archived: bool,
 }
 
 /// What is known.
@@ -104,15 +134,16 @@ impl Since<'_> {
     /// What changed.
     ///
     /// # Errors
-    /// Why that is not certain, for a person.
-    pub(super) async fn known(&self) -> Result<Known, String> {
+    /// Why that is not certain, for a person; a conflict, where the archive's WAL is another server's.
+    pub(super) async fn known(&self) -> Result<Known, Unknown> {
         self.parent_fits()?;
-        let mut joined = Joined::default();
+        let (mut joined, mut newest) = (Joined::default(), None);
         for piece in pieces(self.segments()?, self.control.wal_segment_size) {
             let segments = match piece {
                 Piece::Segments(segments) => segments,
                 Piece::Full(folder) => match self.says().chapter(folder).await.filter(Chapter::is_told) {
                     Some(chapter) => {
+                        newest = chapter.segments().last().map(|told| told.segment);
                         joined.chapter(&chapter)?;
                         continue;
                     }
@@ -121,12 +152,16 @@ impl Since<'_> {
             };
             let mut indexes =
                 futures::stream::iter(segments).map(|segment| self.index(segment)).buffered(AHEAD);
-            while let Some(index) = indexes.next().await {
-                let (segment, index) = index?;
+            while let Some(found) = indexes.next().await {
+                let Found { segment, index, archived } = found?;
+                newest = Some(segment).filter(|_| archived && self.is_whole_here(segment)).or(newest);
                 joined.segment(segment, index)?;
             }
         }
-        joined.finish()
+        if let Some(segment) = newest {
+            self.is_ours(segment).await?;
+        }
+        Ok(joined.finish()?)
     }
 
     fn says(&self) -> WalSays<'_> {
@@ -171,20 +206,54 @@ impl Since<'_> {
     }
 
     /// From the archive, or made on the spot. The archive is asked once more, because what was missing there may have come and be
-    /// gone from `pg_wal` since.
-    async fn index(&self, segment: SegmentName) -> Result<(SegmentName, SegmentIndex), String> {
+    /// gone from `pg_wal` since. The segment that this backup starts in is read here first.
+    async fn index(&self, segment: SegmentName) -> Result<Found, String> {
+        let here = |index| Found { segment, index, archived: false };
+        let there = |index| Found { segment, index, archived: true };
+        let is_being_written = !self.ends_before_start(segment);
+        if is_being_written && let Ok(index) = self.local(segment).await {
+            return Ok(here(index));
+        }
         let mut why = match self.archived(segment).await {
-            Ok(index) => return Ok((segment, index)),
+            Ok(index) => return Ok(there(index)),
             Err(why) => why,
         };
         match self.local(segment).await {
-            Ok(index) => return Ok((segment, index)),
-            Err(here) => why = format!("{why}; {here}"),
+            Ok(index) => return Ok(here(index)),
+            Err(unfit) => why = format!("{why}; {unfit}"),
         }
         match self.archived(segment).await {
-            Ok(index) => Ok((segment, index)),
+            Ok(index) => Ok(there(index)),
             Err(_) => Err(format!("segment {segment} tells nothing of what it changed: {why}")),
         }
+    }
+
+    fn ends_before_start(&self, segment: SegmentName) -> bool {
+        let size = self.control.wal_segment_size;
+        segment.number(size).is_ok_and(|number| number.0 < size.segment_of(self.start).0)
+    }
+
+    /// Whether its file, if it is in `pg_wal`, has all that the archive can have of it.
+    fn is_whole_here(&self, segment: SegmentName) -> bool {
+        !self.on_standby || self.ends_before_start(segment)
+    }
+
+    /// Compares what the regions hold under the segment's name with the file in `pg_wal`, if that is still there.
+    async fn is_ours(&self, segment: SegmentName) -> Result<(), Unknown> {
+        let beside = Beside {
+            repository: self.repository.clone(),
+            place: self.place.clone(),
+            directory: self.data_directory.join("pg_wal"),
+            size: self.control.wal_segment_size,
+        };
+        for region in self.repository.regions().iter() {
+            match beside.held(region, segment).await {
+                Ok(Held::Other(conflict)) => return Err(Unknown::Conflict(conflict)),
+                Ok(Held::Ours | Held::Nothing | Held::Unknown(_)) => {}
+                Err(error) => return Err(error.to_string().into()),
+            }
+        }
+        Ok(())
     }
 
     async fn archived(&self, segment: SegmentName) -> Result<SegmentIndex, String> {

@@ -1,15 +1,18 @@
 //! Waiting until each region holds the WAL without which the backup cannot be made consistent.
 //!
-//! Promises: a region counts only if it positively shows every segment from start to stop and the history of the timeline.
+//! Promises: a region counts only if it positively shows every segment from start to stop and the history of the timeline, and the
+//! segments that are still in `pg_wal` are the same files: what another server archived under their names is a conflict, and no
+//! backup. On a standby the last one may lack here what the archive has of it, and is not compared.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use seawall_pg::segment::{SegmentName, WalSegmentSize};
 use seawall_pg::{Lsn, Timeline, WalFileName};
-use seawall_repo::layout::{Named, ObjectName, Place};
+use seawall_repo::layout::{Named, ObjectName};
 use seawall_store::{DetachReason, Region, RegionName, RegionSet, World};
 
+use crate::archive::{Beside, Held};
 use crate::error::{Error, Result};
 
 /// Between two looks: short at first, because most often WAL is on its way already, then longer.
@@ -19,38 +22,47 @@ const POLL_LONGEST: Duration = Duration::from_millis(500);
 /// The WAL of a backup.
 #[derive(Debug, Clone)]
 pub(super) struct NeededWal {
-    pub(super) place: Place,
     pub(super) timeline: Timeline,
     pub(super) start: Lsn,
     pub(super) stop: Lsn,
-    pub(super) segment_size: WalSegmentSize,
+    pub(super) on_standby: bool,
+    /// Where the archive's segments are compared with those here.
+    pub(super) beside: Beside,
 }
 
 impl NeededWal {
-    /// The objects that hold it.
-    fn names(&self) -> Vec<ObjectName> {
-        let size = self.segment_size;
-        let first = size.segment_of(self.start).0;
-        let last = size.segment_before(self.stop).0.max(first);
-        let mut files: Vec<WalFileName> = (first..=last)
-            .filter_map(|number| SegmentName::new(self.timeline, seawall_pg::SegmentNo(number), size).ok())
-            .map(WalFileName::Segment)
-            .collect();
-        if self.timeline.get() > 1 {
-            files.push(WalFileName::TimelineHistory(self.timeline));
-        }
-        files.into_iter().map(|file| Named::Wal { place: self.place.clone(), file }.into()).collect()
+    /// The segment that a file is, if it has here all that the archive can have of it.
+    fn compared(&self, file: WalFileName) -> Option<SegmentName> {
+        let WalFileName::Segment(segment) = file else { return None };
+        let size = self.beside.size;
+        let ends_before_stop =
+            segment.number(size).is_ok_and(|number| number.0 < size.segment_of(self.stop).0);
+        (!self.on_standby || ends_before_stop).then_some(segment)
     }
+}
+
+/// The files that hold the WAL from `start` to `stop`.
+fn files(timeline: Timeline, start: Lsn, stop: Lsn, size: WalSegmentSize) -> Vec<WalFileName> {
+    let first = size.segment_of(start).0;
+    let last = size.segment_before(stop).0.max(first);
+    let mut files: Vec<WalFileName> = (first..=last)
+        .filter_map(|number| SegmentName::new(timeline, seawall_pg::SegmentNo(number), size).ok())
+        .map(WalFileName::Segment)
+        .collect();
+    if timeline.get() > 1 {
+        files.push(WalFileName::TimelineHistory(timeline));
+    }
+    files
 }
 
 /// Waits at most `limit`; regions that lack something by then are let go with the name of what they lack.
 pub(super) async fn wait(set: &RegionSet, wal: &NeededWal, limit: Duration, world: &World) -> Result<()> {
-    let names = wal.names();
+    let files = files(wal.timeline, wal.start, wal.stop, wal.beside.size);
     let (mut shown, mut pause) = (HashMap::new(), POLL_FIRST);
     let clock = &world.clock;
     let deadline = clock.monotonic().saturating_add(limit);
     loop {
-        let lacking = lacking(set, &names, &mut shown).await;
+        let lacking = lacking(set, wal, &files, &mut shown).await?;
         if lacking.is_empty() {
             return Ok(());
         }
@@ -61,37 +73,67 @@ pub(super) async fn wait(set: &RegionSet, wal: &NeededWal, limit: Duration, worl
             }
             return if set.attached().is_empty() { Err(no_wal(&first, limit)) } else { Ok(()) };
         }
+        if pause == POLL_LONGEST {
+            refused(set, wal).await?;
+        }
         clock.sleep(pause).await;
         pause = (pause * 2).min(POLL_LONGEST);
     }
 }
 
-/// The regions that lack something, and what. `shown` is how many of the names, in their order, each region has shown: a long
+/// Why nothing comes: the file that the server tries to hand over is another server's in the archive, and nothing behind it is tried.
+async fn refused(set: &RegionSet, wal: &NeededWal) -> Result<()> {
+    let Some(segment) = wal.beside.next_to_archive() else { return Ok(()) };
+    for region in set.attached() {
+        if let Held::Other(conflict) = wal.beside.held(region, segment).await? {
+            return Err(conflict);
+        }
+    }
+    Ok(())
+}
+
+/// The regions that lack something, and what. `shown` is how many of the files, in their order, each region has shown: a long
 /// backup's WAL is not asked for again and again.
 async fn lacking(
     set: &RegionSet,
-    names: &[ObjectName],
+    wal: &NeededWal,
+    files: &[WalFileName],
     shown: &mut HashMap<RegionName, usize>,
-) -> Vec<(RegionName, String)> {
+) -> Result<Vec<(RegionName, String)>> {
     let mut lacking = Vec::new();
     for region in set.attached() {
         let shown = shown.entry(region.name().clone()).or_default();
-        if let Some(what) = first_lacking(region, names, shown).await {
+        if let Some(what) = first_lacking(region, wal, files, shown).await? {
             lacking.push((region.name().clone(), what));
         }
     }
-    lacking
+    Ok(lacking)
 }
 
-async fn first_lacking(region: &Region, names: &[ObjectName], shown: &mut usize) -> Option<String> {
-    for name in names.iter().skip(*shown) {
-        match region.exists(name.as_str()).await {
+async fn first_lacking(
+    region: &Region,
+    wal: &NeededWal,
+    files: &[WalFileName],
+    shown: &mut usize,
+) -> Result<Option<String>> {
+    for file in files.iter().skip(*shown) {
+        let name: ObjectName = Named::Wal { place: wal.beside.place.clone(), file: *file }.into();
+        let there = match wal.compared(*file) {
+            Some(segment) => match wal.beside.held(region, segment).await? {
+                Held::Ours => Ok(true),
+                Held::Other(conflict) => return Err(conflict),
+                Held::Nothing => Ok(false),
+                Held::Unknown(why) => Err(why),
+            },
+            None => region.exists(name.as_str()).await.map_err(|error| error.chain()),
+        };
+        match there {
             Ok(true) => *shown += 1,
-            Ok(false) => return Some(format!("{name} did not arrive")),
-            Err(error) => return Some(error.chain()),
+            Ok(false) => return Ok(Some(format!("{name} did not arrive"))),
+            Err(why) => return Ok(Some(why)),
         }
     }
-    None
+    Ok(None)
 }
 
 fn no_wal(what: &str, limit: Duration) -> Error {
@@ -108,17 +150,10 @@ mod tests {
     use super::*;
 
     fn needed(timeline: u32, start: &str, stop: &str) -> Vec<String> {
-        let wal = NeededWal {
-            place: Place { cluster: "c".parse().unwrap(), system: "7".parse().unwrap() },
-            timeline: Timeline::new(timeline).unwrap(),
-            start: start.parse().unwrap(),
-            stop: stop.parse().unwrap(),
-            segment_size: WalSegmentSize::new(16 << 20).unwrap(),
-        };
-        wal.names()
-            .iter()
-            .map(|name| name.as_str().rsplit('/').next().unwrap_or_default().to_owned())
-            .collect()
+        let timeline = Timeline::new(timeline).unwrap();
+        let size = WalSegmentSize::new(16 << 20).unwrap();
+        let files = files(timeline, start.parse().unwrap(), stop.parse().unwrap(), size);
+        files.iter().map(WalFileName::to_string).collect()
     }
 
     #[test]

@@ -145,6 +145,9 @@ pub async fn prepare(repository: &Repository, options: &RestoreOptions) -> Resul
         Some(old) => LocalWal::scan(old, &of, &mut wal.inventory, repository.world().clock.now_unix_us())?,
         None => LocalWal::none(),
     };
+    if let Some(old) = &options.salvage {
+        local.refuse_another_branch(repository, &place, &of, old).await?;
+    }
     refuse_to_lose_wal(&of, &wal.inventory, options, repository.world().clock.now_unix_us())?;
     let input = PlanInput {
         backups: &facts,

@@ -1,21 +1,25 @@
 //! WAL that a dead server still has: `--salvage-wal OLD_PGDATA`.
 //!
 //! Promises: the old directory is only read, and refused while a server may be using it; a segment counts only when it is what its
-//! name says (a recycled file of the future is not) and the archive has not got it. What is in it is checked by walking its records
+//! name says (a recycled file of the future is not) and the archive has not got it, and when the segment before them that both have
+//! is the same file: two servers may have written one timeline. What is in it is checked by walking its records
 //! when the end of WAL is looked for. Deliberately takes no history files: a promotion that was never archived is for a person.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use seawall_pg::wal_page::{ExpectedSegment, LONG_HEADER_BYTES, identify_segment};
 use seawall_pg::{SegmentName, SegmentNo, Timeline};
+use seawall_repo::layout::Place;
 use seawall_store::durable::{DirHandle, DurableError};
 
 use super::plan::{RecoveryPlan, ServeRange};
 use super::transfer::local_error;
 use super::wal_end::WalOf;
 use super::wal_inventory::WalInventory;
+use crate::archive::{Beside, Held};
 use crate::error::{Error, Result};
+use crate::repository::Repository;
 use crate::target::preflight::refuse_in_use;
 
 /// Segments that lie in an old data directory.
@@ -23,6 +27,8 @@ use crate::target::preflight::refuse_in_use;
 pub struct LocalWal {
     directory: Option<DirHandle>,
     segments: BTreeMap<(Timeline, SegmentNo), SegmentName>,
+    /// Those that the archive has as well.
+    shared: BTreeMap<(Timeline, SegmentNo), SegmentName>,
     segment_bytes: u64,
 }
 
@@ -41,20 +47,60 @@ impl LocalWal {
         refuse_in_use(old, now_unix_us)?;
         let at = old.join("pg_wal");
         let directory = DirHandle::open(&at).map_err(|error| unreadable(&at, error))?;
-        let mut local = Self { directory: None, segments: BTreeMap::new(), segment_bytes: of.size.bytes() };
+        let mut local = Self { segment_bytes: of.size.bytes(), ..Self::default() };
         for entry in directory.entries().map_err(|error| unreadable(&at, error))? {
             let Ok(name) = entry.name.to_string_lossy().parse::<SegmentName>() else { continue };
             let Ok(number) = name.number(of.size) else { continue };
-            let is_new = !inventory.has(name.timeline(), number);
-            if is_new && is_itself(&directory, name, of, inventory).map_err(|error| unreadable(&at, error))? {
-                local.segments.insert((name.timeline(), number), name);
+            if !is_itself(&directory, name, of, inventory).map_err(|error| unreadable(&at, error))? {
+                continue;
             }
+            let is_new = !inventory.has(name.timeline(), number);
+            let found = if is_new { &mut local.segments } else { &mut local.shared };
+            found.insert((name.timeline(), number), name);
         }
         for (timeline, number) in local.segments.keys() {
             inventory.add_segment(*timeline, *number, None);
         }
         local.directory = Some(directory);
         Ok(local)
+    }
+
+    /// Of each timeline with salvaged WAL, the newest segment before it that the archive has as well.
+    fn before_salvaged(&self) -> impl Iterator<Item = SegmentName> {
+        let last = |timeline: Timeline| {
+            self.segments.keys().filter(move |(of, _)| *of == timeline).map(|(_, number)| *number).max()
+        };
+        let timelines: BTreeSet<Timeline> = self.segments.keys().map(|(timeline, _)| *timeline).collect();
+        timelines.into_iter().filter_map(move |timeline| {
+            let end = last(timeline)?;
+            self.shared.range((timeline, SegmentNo(0))..(timeline, end)).next_back().map(|(_, name)| *name)
+        })
+    }
+
+    /// Refuses WAL of another server than the one that archived under the same names: it would be replayed behind WAL that it does not
+    /// follow.
+    ///
+    /// # Errors
+    /// Both servers are named; the old directory cannot be read.
+    pub(super) async fn refuse_another_branch(
+        &self,
+        repository: &Repository,
+        place: &Place,
+        of: &WalOf,
+        old: &Path,
+    ) -> Result<()> {
+        let (repository, place, directory) = (repository.clone(), place.clone(), old.join("pg_wal"));
+        let beside = Beside { repository, place, directory, size: of.size };
+        for segment in self.before_salvaged() {
+            for region in beside.repository.regions().iter() {
+                if let Held::Other(conflict) = beside.held(region, segment).await? {
+                    return Err(conflict
+                        .fact("salvaged from", old.display())
+                        .hint("restore without --salvage-wal for the branch that is in the archive; the other one lives in that directory only: start its server from there"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How many segments there are.
@@ -212,6 +258,8 @@ mod tests {
         let local = LocalWal::scan(scratch.path(), &of(), &mut inventory, 0).unwrap();
         let taken: Vec<_> = local.segments.keys().map(|(_, number)| number.0).collect();
         assert_eq!(taken, [5]);
+        let before: Vec<_> = local.before_salvaged().map(|name| name.to_string()).collect();
+        assert_eq!(before, ["000000010000000000000004"], "what both have is compared");
         assert!(inventory.has(Timeline::FIRST, SegmentNo(5)));
         assert_eq!(local.read(Timeline::FIRST, SegmentNo(5)).unwrap(), Some(segment_file(5, 77)));
         assert_eq!(local.read(Timeline::FIRST, SegmentNo(4)).unwrap(), None);

@@ -1,13 +1,14 @@
 //! Whether a file of the archive is what the server asked for, before it is handed over.
 //!
 //! A server takes a segment of another cluster, another version or another place for the end of WAL and goes on without a
-//! word. Promises: what passes has the right length, address, system identifier, segment size and version. Deliberately does
-//! not read records.
+//! word. Promises: what passes has the right length, address, system identifier, segment size and version, and goes on where the
+//! segment before it ends that was handed over last. Deliberately reads no more records than that needs.
 
 use seawall_pg::{ControlFile, SegmentName, Timeline, WalFileName, WalPageHeader};
 use seawall_repo::keys::Digest;
 use seawall_repo::wal_object::{OpenWal, WalContent, WalHeader};
 
+use super::link::Link;
 use crate::archive::plan_file::PlanFile;
 
 /// What a file has to be.
@@ -16,6 +17,8 @@ pub(super) struct Wanted<'a> {
     pub(super) file: WalFileName,
     pub(super) control: &'a ControlFile,
     pub(super) plan: Option<&'a PlanFile>,
+    /// How it is linked to what was handed over before it, if that is known.
+    pub(super) link: Option<&'a Link>,
 }
 
 impl Wanted<'_> {
@@ -23,7 +26,10 @@ impl Wanted<'_> {
     pub(super) fn beginning(&self, header: &WalHeader, bytes: &[u8]) -> Result<(), String> {
         self.length(header)?;
         match self.file {
-            WalFileName::Segment(name) | WalFileName::Partial(name) => self.first_page(name, bytes),
+            WalFileName::Segment(name) | WalFileName::Partial(name) => {
+                self.first_page(name, bytes)?;
+                self.goes_on(bytes)
+            }
             WalFileName::TimelineHistory(_) | WalFileName::BackupHistory { .. } => Ok(()),
         }
     }
@@ -54,10 +60,18 @@ impl Wanted<'_> {
             return Err("it has no parts".to_owned());
         };
         match &wal.content {
-            WalContent::Bytes(bytes) if number == 0 => self.first_page(name, bytes),
+            WalContent::Bytes(bytes) if number == 0 => {
+                self.first_page(name, bytes)?;
+                self.goes_on(bytes)
+            }
             WalContent::Bytes(_) => Ok(()),
             WalContent::Parts(_) => Err("a part lies in parts".to_owned()),
         }
+    }
+
+    /// What is wrong with a segment that begins so, behind the one handed over last.
+    pub(super) fn goes_on(&self, bytes: &[u8]) -> Result<(), String> {
+        self.link.map_or(Ok(()), |link| link.goes_on(bytes))
     }
 
     /// What is wrong with a segment that begins so.

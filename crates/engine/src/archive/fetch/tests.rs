@@ -267,3 +267,86 @@ async fn an_unwritable_target_stops() {
     };
     assert_eq!(fetch_in(&repository, None, &request, &waiting).await.exit_code(), 126);
 }
+
+/// Segments 5 to 7 of a life of the server: what is written is the same up to the middle of the first, then records of so many bytes
+/// that hold `seed`.
+fn life(bench: &Bench, bytes: usize, seed: u8) -> Vec<(String, Vec<u8>)> {
+    use seawall_pg::wal::testing::{RecordSpec, WalWriter};
+    let version = seawall_pg::Version::from_major(17).unwrap();
+    let of = seawall_pg::wal::WalOf { version, system: crate::archive::testing::SYSTEM, size: bench.size };
+    let mut writer = WalWriter::new(of, SegmentNo(5));
+    let mut common = 50;
+    while writer.segments().len() < 4 {
+        let (bytes, seed) = if common > 0 { (10_000, 0) } else { (bytes, seed) };
+        common -= 1;
+        writer.record(&RecordSpec::of(0, 0x20, &vec![seed; bytes]));
+    }
+    let named = |(number, bytes)| (bench.segment(1, number, 0).0, bytes);
+    (5..8).zip(writer.segments()).map(named).collect()
+}
+
+async fn archived(bench: &Bench, host: &str, (name, bytes): &(String, Vec<u8>)) {
+    let path = bench.wal(name, bytes);
+    let repository = bench.as_host(host).await.unwrap();
+    crate::archive::push::push(&repository, &bench.pgdata(), &path).await.unwrap();
+    std::fs::remove_file(bench.pgdata().join(path)).unwrap();
+}
+
+/// One archived the first segment, the other one the second: no record follows on the one before it.
+#[tokio::test]
+async fn a_segment_of_another_life_is_never_handed_over() {
+    // Records that end elsewhere, and records of the same length: then the one over the segments' edge tells.
+    for (bytes, why) in [(7_777, "bytes are missing before it"), (10_000, "cannot be read from its pieces")] {
+        let mut bench = Bench::new().await;
+        let (one, two) = (life(&bench, 10_000, 1), life(&bench, bytes, 2));
+        archived(&bench, "db1", &one[0]).await;
+        archived(&bench, "db2", &two[1]).await;
+        let mut planned = plan(&bench);
+        planned.way.as_mut().unwrap().serve = vec![range(1, 5, 8)];
+        planned.way.as_mut().unwrap().path.truncate(1);
+        planned.way.as_mut().unwrap().timeline = Timeline::FIRST;
+        for plan in [None, Some(&planned)] {
+            assert_eq!(code(&bench, plan, &one[1].0).await, 0, "nothing was handed over before it");
+            bench.wal(&one[0].0, &one[0].1);
+            let FetchAnswer::Stop(error) = ask(&bench, plan, &one[1].0).await else { panic!("handed over") };
+            assert_eq!(error.id(), "archive.broken-link");
+            let said = format!("{error} {:?}", error.facts());
+            assert!(said.contains(why) && said.contains("(db1)") && said.contains("(db2)"), "{said}");
+            assert_eq!(code(&bench, plan, &one[1].0).await, 126);
+            bench.wal(&one[0].0, &two[0].1);
+            assert_eq!(code(&bench, plan, &one[1].0).await, 0, "behind its own life it is right");
+            std::fs::remove_file(bench.pgdata().join("pg_wal").join(&one[0].0)).unwrap();
+        }
+        // Each region took the other life's segment while the other one was away: the right one is found.
+        bench.acknowledge = crate::repository::Acknowledge::AtLeast(1);
+        bench.stores[0].add(Rule::new(Fault::FailBefore).on(CallKind::Put));
+        archived(&bench, "db1", &one[2]).await;
+        bench.stores[0].heal();
+        bench.stores[1].add(Rule::new(Fault::FailBefore));
+        archived(&bench, "db2", &two[2]).await;
+        bench.stores[1].heal();
+        for life in [&one, &two] {
+            bench.wal(&life[1].0, &life[1].1);
+            assert_eq!(ask(&bench, None, &life[2].0).await.exit_code(), 0);
+            assert!(std::fs::read(bench.pgdata().join(TARGET)).unwrap() == life[2].1);
+        }
+    }
+}
+
+/// What lies in `pg_wal` and tells nothing keeps nothing back: no whole segment, or one that a switch ended, which goes on.
+#[tokio::test]
+async fn a_link_is_judged_only_by_what_is_whole() {
+    let bench = Bench::new().await;
+    let one = life(&bench, 10_000, 1);
+    let two = life(&bench, 7_777, 2);
+    archived(&bench, "db2", &two[1]).await;
+    let half = [&one[0].1[..one[0].1.len() / 2], &vec![0; one[0].1.len() / 2]].concat();
+    bench.wal(&one[0].0, &half);
+    assert_eq!(code(&bench, None, &two[1].0).await, 0, "a stream that ended in it");
+    bench.wal(&one[0].0, b"short");
+    assert_eq!(code(&bench, None, &two[1].0).await, 0);
+    let (four, switched) = bench.segment(1, 4, 3);
+    bench.wal(&four, &switched);
+    archived(&bench, "db1", &one[0]).await;
+    assert_eq!(code(&bench, None, &one[0].0).await, 126, "its first record names no switch");
+}

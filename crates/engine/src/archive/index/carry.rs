@@ -14,7 +14,7 @@ use seawall_pg::{History, Lsn, SegmentName, SegmentNo, WalFileName};
 
 const PAGE_BYTES: u64 = seawall_pg::PAGE_BYTES as u64;
 /// What is read first of a segment's end: nearly every record that is open there begins in it.
-const END_BYTES: u64 = 8 * PAGE_BYTES;
+pub(super) const END_BYTES: u64 = 8 * PAGE_BYTES;
 /// A record has at most 1020 MiB, which so many of the smallest segments hold.
 const SEGMENTS_MAX: usize = 1024;
 
@@ -57,7 +57,7 @@ pub(crate) fn find_carry(
 }
 
 /// The segment's file, of the timeline that wrote it.
-fn open(of: WalOf, directory: &Path, number: SegmentNo, history: &History) -> Option<File> {
+pub(super) fn open(of: WalOf, directory: &Path, number: SegmentNo, history: &History) -> Option<File> {
     let name = SegmentName::new(history.timeline_of_segment(number, of.size), number, of.size).ok()?;
     let file = File::open(directory.join(WalFileName::Segment(name).to_string())).ok()?;
     let whole = file.metadata().ok()?.len() == of.size.bytes();
@@ -65,7 +65,7 @@ fn open(of: WalOf, directory: &Path, number: SegmentNo, history: &History) -> Op
 }
 
 /// Walks the last `bytes` of a segment.
-fn walk_end(of: WalOf, file: &File, number: SegmentNo, bytes: u64) -> Option<Walked> {
+pub(super) fn walk_end(of: WalOf, file: &File, number: SegmentNo, bytes: u64) -> Option<Walked> {
     let from = of.size.bytes().checked_sub(bytes)?;
     let mut walk = WalWalk::new(of, number.first_lsn(of.size)?.checked_add(from)?, Keep::Meaning);
     let mut buffer = vec![0; usize::try_from(bytes.min(1 << 20)).ok()?];

@@ -11,6 +11,7 @@ mod activity;
 mod ahead;
 mod carry;
 mod gather;
+mod link;
 mod local;
 mod opening;
 mod pages;
@@ -18,6 +19,7 @@ mod segment;
 
 pub(crate) use ahead::Ahead;
 pub(crate) use carry::find_carry;
+pub(crate) use link::Before;
 pub(crate) use local::index_of_file;
 pub(crate) use segment::Indexer;
 

@@ -155,7 +155,7 @@ fn first(walked: &Walked) -> Option<FirstRecord> {
     Some(FirstRecord { start: open.start, previous: header.prev })
 }
 
-fn ends(walked: &Walked, begins: Begins) -> Ends {
+pub(super) fn ends(walked: &Walked, begins: Begins) -> Ends {
     let goes_on = is_filled(walked);
     match (walked.switched, &walked.unfinished, begins) {
         (Some(switch), _, _) => Ends::Switch { at: switch.start },

@@ -4,14 +4,12 @@
 //! "same" is said only of a copy that is whole as its writer signed it; a damaged copy of the same file is no success.
 
 use seawall_repo::compress::Decompressor;
-use seawall_repo::id::WriterId;
 use seawall_repo::keys::{Digest, DigestKey};
 use seawall_repo::layout::ObjectName;
 use seawall_repo::object::WholeObject;
-use seawall_repo::time::Time;
-use seawall_repo::wal_object::WalHeader;
-use seawall_store::{Existing, Region, RegionName};
+use seawall_store::{Existing, Region};
 
+use crate::archive::conflict::{OtherCopy, created};
 use crate::error::Result;
 use crate::repository::Repository;
 
@@ -24,17 +22,6 @@ pub(super) enum Found {
     Other(Box<OtherCopy>),
     /// Nothing that can be believed, and why.
     Unbelieved(String),
-}
-
-/// Another file under the same name.
-#[derive(Debug)]
-pub(super) struct OtherCopy {
-    pub(super) region: RegionName,
-    pub(super) name: ObjectName,
-    pub(super) writer: WriterId,
-    pub(super) label: String,
-    pub(super) host: String,
-    pub(super) archived: Time,
 }
 
 /// What a digest is made of: the bytes at hand, or a file that is read again.
@@ -73,32 +60,8 @@ pub(super) async fn compare(
     if plain(&key)? == digest {
         return Ok(Found::Same(digest));
     }
-    let header: WalHeader = match head.header_as() {
-        Ok(header) => header,
-        Err(error) => return Ok(Found::Unbelieved(error.to_string())),
-    };
-    let writer = head.head().writer();
-    Ok(Found::Other(Box::new(OtherCopy {
-        region: region.name().clone(),
-        name: name.clone(),
-        writer,
-        label: label(repository, writer),
-        host: header.host,
-        archived: header.archived,
-    })))
-}
-
-/// What people call a writer.
-pub(super) fn label(repository: &Repository, writer: WriterId) -> String {
-    let certificate = repository.trust().certificates().find(|known| known.writer == writer);
-    certificate.map(|known| known.label.clone()).unwrap_or_default()
-}
-
-/// When the copy was made, by this region's word: it decides only where somebody was revoked.
-async fn created(repository: &Repository, region: &Region, name: &ObjectName) -> Option<Time> {
-    if !repository.trust().has_revocations() {
-        return None;
+    match OtherCopy::of(repository, region, head) {
+        Ok(copy) => Ok(Found::Other(Box::new(copy))),
+        Err(error) => Ok(Found::Unbelieved(error.to_string())),
     }
-    let info = region.head(name.as_str()).await.ok()?;
-    Time::from_micros(info.modified_unix_us)
 }

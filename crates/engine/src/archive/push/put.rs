@@ -13,11 +13,12 @@ use seawall_store::{
     Ack, DetachReason, PerRegion, Put, RegionName, RegionSet, StoreError, Verdict, acknowledge,
 };
 
-use super::existing::{Digested, Found, OtherCopy, compare};
+use super::existing::{Digested, Found, compare};
 use super::indexing::Plan;
 use super::report::Stored;
 use super::seal::Sealing;
 use super::source::WalSource;
+use crate::archive::conflict::OtherCopy;
 use crate::error::Error;
 use crate::repository::{Acknowledge, Repository};
 

@@ -72,6 +72,8 @@ impl WalSeen {
     ) -> Vec<LacksParts> {
         let Some(size) = known.size else { return Vec::new() };
         match named {
+            // Its name comes between a segment's and those of the segment's parts.
+            Named::Wal { file: WalFileName::BackupHistory { .. }, .. } => Vec::new(),
             Named::Wal { file, .. } => {
                 let lacking = self.end_parts(known);
                 let number = file.segment().map(|name| name.number(size)).and_then(std::result::Result::ok);

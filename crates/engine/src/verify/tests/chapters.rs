@@ -64,3 +64,14 @@ async fn a_chapter_that_says_something_else_than_its_segments_is_told() {
         assert!(finding.endangers.what.starts_with("nothing that a restore needs"), "{finding:?}");
     }
 }
+
+/// A backup's history file has a name between that of its segment and those of the segment's parts.
+#[tokio::test]
+async fn a_segment_in_parts_with_a_backup_history_file_lacks_nothing() {
+    let mut ground = Ground::new(64).await;
+    ground.backup(3, &[(b"PG_VERSION", b"17\n".to_vec())]).await;
+    ground.segment(1, 3).await;
+    ground.wal("000000010000000000000003.00000028.backup", b"START WAL LOCATION: 0/C000028\n").await;
+    let report = ground.verify(As::Host, &options(Depth::Quick)).await;
+    assert!(!report.has_findings(), "{:#?}", report.findings);
+}

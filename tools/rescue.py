@@ -528,6 +528,8 @@ def restore(repository, cluster, backup, directory):
     pages, directories, links, remarks = 0, [], [], []
     with naming(f"{source.base}/manifest/{backup}"):
         for entry in source.entries():
+            if entry["path"] == b"@seawall" or entry["path"].startswith(b"@seawall/"):
+                continue  # lists of names that `find` reads; none of the cluster's files
             target = root / os.fsdecode(entry["path"])
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if entry["kind"] in (1, 3):

@@ -29,6 +29,7 @@ use seawall_repo::pack::PackContents;
 use seawall_repo::records::{
     Adoption, Intent, KeyRecord, OwnerRecord, Revocation, SeawallJson, WriterCertificate,
 };
+use seawall_repo::relation_list::{Coverage, LIST_BYTES_MAX, RelationListReader, RelationListWriter};
 use seawall_repo::seal::{Protection, Sealer};
 use seawall_repo::signed::SignedText;
 use seawall_repo::time::Time;
@@ -45,7 +46,7 @@ pub use wal::{wal_image, wal_meaning, wal_records, wal_segment};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 27] = [
     ("head", head),
     ("object", object),
     ("footer", footer),
@@ -54,6 +55,7 @@ pub const TARGETS: [Target; 26] = [
     ("location_node", location_node),
     ("digest_node", digest_node),
     ("file_block", file_block),
+    ("relation_list", relation_list),
     ("manifest", manifest),
     ("wal_object", wal_object),
     ("chapter", chapter),
@@ -265,6 +267,22 @@ pub fn file_block(data: &[u8]) {
         assert!(entry.path > last && entry.mode <= 0o7777);
         last = entry.path;
     }
+}
+
+/// The names of a database's relations, and what such lists cover.
+pub fn relation_list(data: &[u8]) {
+    seen(serde_json::from_slice::<Coverage>(data));
+    let Ok(mut reader) = RelationListReader::new(data) else { return };
+    let mut writer = RelationListWriter::new(reader.database(), LIST_BYTES_MAX);
+    loop {
+        match reader.next_row() {
+            Ok(Some(row)) => writer.push(&row),
+            Ok(None) => break,
+            Err(_) => return,
+        }
+    }
+    let (bytes, _, left_out) = writer.finish();
+    assert_eq!((bytes.as_slice(), left_out), (data, 0));
 }
 
 /// Header and body, separated by a zero byte.

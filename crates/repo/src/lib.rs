@@ -25,6 +25,7 @@ pub mod map;
 pub mod object;
 pub mod pack;
 pub mod records;
+pub mod relation_list;
 pub mod seal;
 pub mod signed;
 pub mod time;

@@ -15,6 +15,7 @@ use seawall_repo::map::file_block::{
 };
 use seawall_repo::map::node::NodeRef;
 use seawall_repo::pack::PackId;
+use seawall_repo::relation_list::is_made;
 
 use super::jobs::FileWork;
 use super::packer::PackContext;
@@ -151,7 +152,9 @@ impl<'a> Collector<'a> {
     }
 
     fn leaf(&mut self, open: &mut OpenFile, leaf: LeafDone) -> Result<()> {
-        self.collected.changed_pages += leaf.changed;
+        if !is_made(&open.file.path) {
+            self.collected.changed_pages += leaf.changed;
+        }
         self.collected.rewritten_pages += leaf.rewritten;
         self.broken(leaf.broken);
         // Behind the point where a file ended while it was read there is nothing to keep.
@@ -194,7 +197,8 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         let (file, size) = (&open.file, open.bytes);
-        self.collected.files += 1;
+        // What was made for the backup is none of the cluster's files.
+        self.collected.files += u64::from(!is_made(&file.path));
         self.collected.bytes = self.collected.bytes.saturating_add(size);
         if file.path.starts_with(crate::source::EXTERNAL_PREFIX) {
             self.collected.external.push(file.path.clone());

@@ -28,7 +28,8 @@ mod worker;
 
 pub use plan::ChosenWay;
 pub use preview::{BackupPreview, DecisionCount, preview};
-pub use report::{BackupReport, LeftOut};
+pub(crate) use report::requests;
+pub use report::{BackupReport, LeftOut, Requests};
 pub use run::{BackupOptions, run};
 
 use seawall_repo::base64_field::Base64Bytes;

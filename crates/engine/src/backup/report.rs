@@ -78,7 +78,7 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-pub(super) fn requests(regions: &Regions) -> Vec<Requests> {
+pub(crate) fn requests(regions: &Regions) -> Vec<Requests> {
     regions.meters().into_iter().map(|(region, reading)| Requests { region, reading }).collect()
 }
 

@@ -38,8 +38,8 @@ use crate::prune::Standing;
 use crate::repository::{Maps, Repository, WorldEntropy};
 use crate::source::external::find_external;
 use crate::source::{
-    ConnectOptions, Connection, Facts, Niceness, PageRules, Reader, StartOptions, Started, Stopped, Walk,
-    read_control,
+    ConnectOptions, Connection, Facts, MadeFiles, Niceness, PageRules, Reader, RelationLists, StartOptions,
+    Started, Stopped, Walk, read_control,
 };
 
 /// How to take a backup.
@@ -97,15 +97,12 @@ pub async fn run(
 
     let started_at = now(repository.world())?;
     let backup = new_id(repository, started_at)?;
+    let made = made_files(&connection, connect, &facts, monitor.as_ref()).await?;
     let Announced { word, adopted, condemned } =
         give_word(repository, &set, &prepared, backup, monitor.as_ref()).await?;
     let adopted_packs = adopted.packs().to_vec();
     monitor.phase("waiting for the server's checkpoint", None);
-    let start = StartOptions {
-        label: format!("seawall {backup}"),
-        fast_checkpoint: options.fast_checkpoint,
-        deadline: options.checkpoint_deadline,
-    };
+    let start = start_options(backup, options);
     let session = Started::start(connection, &start, repository.world()).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let word = Arc::new(futures::lock::Mutex::new(word));
@@ -130,6 +127,7 @@ pub async fn run(
         monitor: &monitor,
         backup,
         condemned: &condemned,
+        made: &made,
     };
     let read = Arc::new(AtomicU64::new(0));
     let beforehand = Beforehand { adopted, changed, read: Arc::clone(&read) };
@@ -169,6 +167,8 @@ pub(super) struct Job<'a> {
     pub(super) monitor: &'a Arc<dyn Monitor>,
     pub(super) backup: BackupId,
     pub(super) condemned: &'a Standing,
+    /// Files that are made for the backup.
+    pub(super) made: &'a MadeFiles,
 }
 
 /// A backup whose files are stored and whose WAL has arrived.
@@ -279,7 +279,8 @@ impl Job<'_> {
         let clock = Arc::clone(&repository.world().clock);
         Ok(Pipeline {
             shared: Shared {
-                reader: Reader::new(self.data_directory, rules, clock, self.options.disk_rate.clone()),
+                reader: Reader::new(self.data_directory, rules, clock, self.options.disk_rate.clone())
+                    .with_made(Arc::clone(self.made)),
                 maps: Arc::new(Maps::new(repository, &self.prepared.place)),
                 runtime: tokio::runtime::Handle::current(),
                 digest_key: repository.digest_key()?.clone(),
@@ -345,11 +346,41 @@ impl Job<'_> {
             mode: file.mode,
             kind: SourceKind::File { size: file.size_bytes },
         });
+        // These sort behind all that lie outside.
+        let files = files.chain(made_paths(self.made));
         let monitor = Arc::clone(self.monitor);
         let walk =
             Walk::new(self.data_directory, version)?.flat_map(move |entry| walked(entry, monitor.as_ref()));
         Ok((Merged::new(walk, files), total))
     }
+}
+
+/// The names of relations, as files.
+async fn made_files(
+    connection: &Connection,
+    connect: &ConnectOptions,
+    facts: &Facts,
+    monitor: &dyn Monitor,
+) -> Result<MadeFiles> {
+    monitor.phase("asking the databases for the names of their relations", None);
+    Ok(Arc::new(RelationLists::gather(connection, connect, facts).await?.files))
+}
+
+fn start_options(backup: BackupId, options: &BackupOptions) -> StartOptions {
+    StartOptions {
+        label: format!("seawall {backup}"),
+        fast_checkpoint: options.fast_checkpoint,
+        deadline: options.checkpoint_deadline,
+    }
+}
+
+fn made_paths(made: &MadeFiles) -> std::vec::IntoIter<SourcePath> {
+    let path = |(path, bytes): (&Vec<u8>, &Vec<u8>)| SourcePath {
+        path: path.clone(),
+        mode: 0o600,
+        kind: SourceKind::File { size: bytes.len() as u64 },
+    };
+    made.iter().map(path).collect::<Vec<_>>().into_iter()
 }
 
 type PathResult = std::result::Result<SourcePath, crate::source::walk::WalkError>;

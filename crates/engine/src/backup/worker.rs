@@ -19,6 +19,7 @@ use seawall_repo::map::diff::{Update, digest_update, location_update};
 use seawall_repo::map::file_block::{Chain, FileEntry, LeafChains};
 use seawall_repo::map::place::{LEAF_PAGES, PAGE_BYTES};
 use seawall_repo::pack::{PackId, Run, StoredRun};
+use seawall_repo::relation_list::is_made;
 
 use super::adopt::Adopted;
 use super::changed::{Changed, ToRead, join};
@@ -349,8 +350,9 @@ impl<'a> Worker<'a> {
     ) -> Result<usize> {
         let read = source.read_run(offset, buffer)?;
         self.shared.monitor.advance(read.bytes as u64);
-        self.shared.read.fetch_add(read.bytes as u64, Ordering::Relaxed);
         let path = &pending.file.path;
+        let of_cluster = if is_made(path) { 0 } else { read.bytes as u64 };
+        self.shared.read.fetch_add(of_cluster, Ordering::Relaxed);
         pending.broken.extend(read.broken.iter().map(|page| Broken { path: path.clone(), page: *page }));
         // What a relation lost, WAL takes away again; of any other file only what there is belongs into the backup.
         let kept = if source.is_relation() { read.bytes } else { read.bytes.saturating_sub(read.missing) };

@@ -17,6 +17,7 @@ pub mod libc;
 pub mod password;
 pub mod priority;
 pub mod read;
+pub mod relations;
 pub mod session;
 pub mod walk;
 
@@ -28,6 +29,9 @@ pub use facts::Facts;
 pub use files::{EXTERNAL_PREFIX, owner_name};
 pub use password::{Credentials, Password, PasswordError};
 pub use priority::{Niceness, NicenessError, lower_this_thread};
-pub use read::{FixedCeiling, LsnCeiling, PageRules, RUN_PAGES_MAX, ReadError, Reader, RunRead, SourceFile};
+pub use read::{
+    FixedCeiling, LsnCeiling, MadeFiles, PageRules, RUN_PAGES_MAX, ReadError, Reader, RunRead, SourceFile,
+};
+pub use relations::RelationLists;
 pub use session::{LsnBound, SessionError, StartOptions, Started, Stopped};
 pub use walk::{Walk, WalkEntry, WalkError};

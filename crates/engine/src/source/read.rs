@@ -7,6 +7,7 @@
 //! Each page of a relation is checked by `seawall_pg::page_check`, with its re-reads.
 //! Deliberately not here: deciding what a broken page means for the backup.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,6 +75,21 @@ pub struct Reader {
     rules: PageRules,
     clock: Arc<dyn Clock>,
     limit: Option<Bandwidth>,
+    made: MadeFiles,
+}
+
+/// Files that are made for the backup and lie in no directory, by their paths in it.
+pub type MadeFiles = Arc<BTreeMap<Vec<u8>, Vec<u8>>>;
+
+/// Where the bytes of a file are.
+#[derive(Debug)]
+enum Bytes {
+    Disk {
+        file: OwnedFd,
+        cache: CacheCare,
+    },
+    /// In memory, under the file's path.
+    Made(MadeFiles),
 }
 
 /// A file being read by one worker. Several workers may have the same file open.
@@ -81,11 +97,10 @@ pub struct Reader {
 pub struct SourceFile<'a> {
     reader: &'a Reader,
     path: Vec<u8>,
-    file: OwnedFd,
+    bytes: Bytes,
     size_bytes: u64,
     /// The number of the first block in the whole fork, for a relation's file.
     first_block: Option<u32>,
-    cache: CacheCare,
 }
 
 /// What one read of a run found.
@@ -122,12 +137,27 @@ impl Reader {
         clock: Arc<dyn Clock>,
         limit: Option<Bandwidth>,
     ) -> Self {
-        Self { data_directory: data_directory.to_owned(), rules, clock, limit }
+        Self { data_directory: data_directory.to_owned(), rules, clock, limit, made: MadeFiles::default() }
+    }
+
+    /// With these files beside those of the data directory.
+    #[must_use]
+    pub fn with_made(self, made: MadeFiles) -> Self {
+        Self { made, ..self }
     }
 
     /// Opens a file by its path in the backup; `None` when it is not there any more. `size_bytes` is the size to
     /// read, for all workers that share the file; without it, the size now.
     pub fn open(&self, path: &[u8], size_bytes: Option<u64>) -> Result<Option<SourceFile<'_>>, ReadError> {
+        if let Some(made) = self.made.get(path) {
+            return Ok(Some(SourceFile {
+                reader: self,
+                path: path.to_vec(),
+                bytes: Bytes::Made(Arc::clone(&self.made)),
+                size_bytes: made.len() as u64,
+                first_block: None,
+            }));
+        }
         let place = on_disk(&self.data_directory, path);
         let first_block = match RelationFile::parse(path) {
             Some(relation) => {
@@ -147,8 +177,8 @@ impl Reader {
         }
         let cache = CacheCare::new(&file);
         let size_bytes = size_bytes.unwrap_or(size_now);
-        let mut opened =
-            SourceFile { reader: self, path: path.to_vec(), file, size_bytes, first_block, cache };
+        let bytes = Bytes::Disk { file, cache };
+        let mut opened = SourceFile { reader: self, path: path.to_vec(), bytes, size_bytes, first_block };
         opened.settle_last_page(&place)?;
         Ok(Some(opened))
     }
@@ -189,12 +219,16 @@ impl SourceFile<'_> {
             return Ok(RunRead::default());
         };
         let bytes = u64::try_from(wanted).unwrap_or(u64::MAX);
-        if let Some(limit) = &self.reader.limit {
+        if let (Some(limit), Bytes::Disk { .. }) = (&self.reader.limit, &self.bytes) {
             limit.take_blocking(bytes);
         }
-        self.cache.before(&self.file, offset);
+        if let Bytes::Disk { file, cache } = &mut self.bytes {
+            cache.before(file, offset);
+        }
         let found = self.fill(offset, buffer)?;
-        self.cache.after(&self.file, offset, bytes);
+        if let Bytes::Disk { file, cache } = &mut self.bytes {
+            cache.after(file, offset, bytes);
+        }
         let (there, lost) = buffer.split_at_mut(found);
         lost.fill(0);
         let missing = lost.len();
@@ -204,10 +238,14 @@ impl SourceFile<'_> {
 
     /// Reads until `buffer` is full or the file ends; the number of bytes read.
     fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, ReadError> {
+        let file = match &self.bytes {
+            Bytes::Disk { file, .. } => file,
+            Bytes::Made(made) => return Ok(copy_from(made.get(&self.path), offset, buffer)),
+        };
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
-            match pread(&self.file, rest, at) {
+            match pread(file, rest, at) {
                 Ok(0) => break,
                 Ok(bytes) => filled += bytes,
                 Err(Errno::INTR) => {}
@@ -266,12 +304,13 @@ impl SourceFile<'_> {
 
     /// The server extends files by whole pages, but a look from outside may come in the middle of it.
     fn settle_last_page(&mut self, place: &Path) -> Result<(), ReadError> {
+        let Bytes::Disk { file, .. } = &self.bytes else { return Ok(()) };
         if self.first_block.is_none() {
             return Ok(());
         }
         let whole = self.size_bytes.next_multiple_of(PAGE_BYTES_U64);
         for pause_ms in [1, 4, 16] {
-            let (_, size_now) = look_at(&self.file, place)?;
+            let (_, size_now) = look_at(file, place)?;
             if whole == self.size_bytes || size_now >= whole {
                 self.size_bytes = whole;
                 return Ok(());
@@ -280,6 +319,17 @@ impl SourceFile<'_> {
         }
         Ok(())
     }
+}
+
+/// The bytes of a made file from `offset` on, as many as there are and fit.
+fn copy_from(made: Option<&Vec<u8>>, offset: u64, buffer: &mut [u8]) -> usize {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX);
+    let bytes = made.and_then(|made| made.get(from..)).unwrap_or_default();
+    let count = bytes.len().min(buffer.len());
+    if let (Some(to), Some(from)) = (buffer.get_mut(..count), bytes.get(..count)) {
+        to.copy_from_slice(from);
+    }
+    count
 }
 
 /// Opens without leaving an access time where that is allowed (the owner's right), and without waiting for the

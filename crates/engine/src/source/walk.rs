@@ -17,6 +17,7 @@ use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use seawall_pg::copy_rules::CopyRemark;
 use seawall_pg::{CopyRule, CopyRules, EntryKind, RelationFile, SkipReason, Version};
+use seawall_repo::relation_list::is_made;
 
 use super::files::{EXTERNAL_PREFIX, unreadable};
 use crate::error::Error;
@@ -212,7 +213,7 @@ impl Iterator for Walk {
         }
         let next = self.step().and_then(|entry| match entry {
             // Restored, it would go where its name says: outside the data directory.
-            Some(entry) if entry.path.starts_with(EXTERNAL_PREFIX) => {
+            Some(entry) if entry.path.starts_with(EXTERNAL_PREFIX) || is_made(&entry.path) => {
                 Err(WalkError::Reserved { path: self.root.join(std::ffi::OsStr::from_bytes(&entry.path)) })
             }
             entry => Ok(entry),

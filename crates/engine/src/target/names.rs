@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use seawall_repo::map::{PathProblem, check_path};
+use seawall_repo::relation_list::is_made;
 
 use crate::archive::plan_file::PLAN_FILE_NAME;
 
@@ -32,7 +33,7 @@ pub enum Spot {
     Root,
     /// Outside the data directory, at this absolute path on the source.
     External(PathBuf),
-    /// Not taken from a backup: the restore writes its own, or none.
+    /// Not taken from a backup: the restore writes its own, or none. What seawall made for the backup is of this kind.
     OwnFile,
 }
 
@@ -67,7 +68,7 @@ pub fn spot(path: &[u8]) -> Result<Spot, NameError> {
     if path.split(|byte| *byte == b'/').any(is_temporary) {
         return Err(NameError::Temporary { path: path.to_vec() });
     }
-    if OWN_FILES.iter().any(|own| own.as_bytes() == path) {
+    if is_made(path) || OWN_FILES.iter().any(|own| own.as_bytes() == path) {
         return Ok(Spot::OwnFile);
     }
     if let Some(outside) = path.strip_prefix(EXTERNAL.as_bytes()) {
@@ -125,6 +126,8 @@ mod tests {
         for own in OWN_FILES {
             assert_eq!(spot(own.as_bytes()), Ok(Spot::OwnFile), "{own}");
         }
+        assert_eq!(spot(b"@seawall/relations/5"), Ok(Spot::OwnFile), "made for the backup");
+        assert_eq!(spot(b"@seawalls"), Ok(Spot::Data("@seawalls".into())));
         assert_eq!(spot(b"base/backup_label"), Ok(Spot::Data("base/backup_label".into())));
     }
 

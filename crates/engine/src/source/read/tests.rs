@@ -219,3 +219,19 @@ fn the_limit_holds_for_all_files_together() {
     }
     assert_eq!(world.clock.monotonic(), Duration::from_secs(8));
 }
+
+#[test]
+fn a_made_file_is_read_as_one_on_disk_and_nothing_there_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = b"@seawall/relations/5".to_vec();
+    let bytes: Vec<u8> = (0..20_000_u32).map(|byte| byte as u8).collect();
+    let made: MadeFiles = Arc::new([(path.clone(), bytes.clone())].into());
+    let reader = reader(&directory).with_made(made);
+    let mut file = reader.open(&path, Some(20_000)).unwrap().unwrap();
+    assert_eq!((file.size_bytes(), file.is_relation()), (20_000, false));
+    let mut buffer = vec![0; 16_384];
+    let read = file.read_run(8_192, &mut buffer).unwrap();
+    assert_eq!((read.bytes, read.missing), (11_808, 0));
+    assert_eq!(buffer[..11_808], bytes[8_192..]);
+    assert!(reader.open(b"@seawall/relations/6", None).unwrap().is_none());
+}

@@ -38,7 +38,13 @@ pub fn with_option(words: &[String], option: &str, value: &str) -> String {
 /// The same command without these options that take a value and without these that take none.
 #[must_use]
 pub fn without(words: &[String], with_value: &[&str], alone: &[&str]) -> String {
-    let mut kept: Vec<&String> = Vec::with_capacity(words.len());
+    command(&words_without(words, with_value, alone))
+}
+
+/// The same, word by word.
+#[must_use]
+pub fn words_without(words: &[String], with_value: &[&str], alone: &[&str]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::with_capacity(words.len());
     let mut is_value = false;
     for word in words {
         let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
@@ -49,9 +55,9 @@ pub fn without(words: &[String], with_value: &[&str], alone: &[&str]) -> String 
             is_value = name == word;
             continue;
         }
-        kept.push(word);
+        kept.push(word.clone());
     }
-    command(&kept)
+    kept
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod check;
 pub mod debug;
 pub mod error;
 mod events;
+pub mod find;
 pub mod hold;
 mod holes;
 pub mod init;

@@ -10,6 +10,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod debug;
+pub mod find;
 pub mod hold;
 pub mod init;
 pub mod key;
@@ -102,6 +103,7 @@ pub enum Command {
     List(list::ListArgs),
     Show(show::ShowArgs),
     Restore(Box<restore::RestoreArgs>),
+    Find(find::FindArgs),
     Status(status::StatusArgs),
     Verify(verify::VerifyArgs),
     Prune(prune::PruneArgs),

@@ -23,7 +23,8 @@ Examples:
 
 /// Restore a cluster to a point in time
 ///
-/// Before a byte is copied it proves that the target can be reached; afterwards it prints the next command to type.
+/// Before a byte is copied it proves that the target can be reached; afterwards it prints the next command to type. Without a
+/// target it shows what stood out in the last day, as `seawall find` would, and asks; where nobody can be asked that is an error.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RestoreArgs {

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 pub mod cost;
 pub mod debug;
+pub mod find;
 pub mod hold;
 pub mod init;
 pub mod key;
@@ -16,6 +17,7 @@ mod passphrase;
 pub mod postgres_setup;
 pub mod prune;
 pub mod restore;
+mod restore_target;
 pub mod show;
 pub mod status;
 pub mod verify;
@@ -42,6 +44,7 @@ pub fn run(cli: Cli, words: &[String], output: Output) -> Result<Outcome> {
         Command::Backup(args) => backup::run(&args, &global, &output),
         Command::List(args) => list::run(&args, &global, &output),
         Command::Restore(args) => restore::run(&args, &global, words, &output),
+        Command::Find(args) => find::run(&args, &global, words, &output),
         Command::Status(args) => status::run(&args, &global, &output),
         Command::Verify(args) => verify::run(&args, &global, &output),
         Command::Prune(args) => prune::run(&args, &global, words, &output),

@@ -16,7 +16,7 @@ use seawall_engine::target::tablespaces::Remap;
 use seawall_engine::words::World;
 use seawall_engine::{Error, Result};
 
-use super::open;
+use super::{open, restore_target};
 use crate::args::Global;
 use crate::args::restore::RestoreArgs;
 use crate::args::target::{Goal, Target, TimelineChoice as Asked};
@@ -38,12 +38,20 @@ pub fn run(args: &RestoreArgs, global: &Global, words: &[String], output: &Outpu
     let mut settings = args.place.resolve(global)?;
     let target = args.target.resolve(words, &TimeZone::system())?;
     keep_regions(&mut settings, target.region.as_deref(), &args.without_region)?;
-    let options = options(args, &settings, &target, words)?;
+    let known = target.goal.is_some() || args.standby.is_some();
+    let given = known.then(|| options(args, &settings, &target, words)).transpose()?;
     let world = World::system();
     open::runtime()?.block_on(async {
         let limit = open::limit(args.bandwidth, &world);
         let repository = open::as_reader(&settings, limit.as_ref(), &world).await?;
         refuse_without_identity(&repository)?;
+        let options = match given {
+            Some(options) => options,
+            None => {
+                let target = restore_target::choose(&repository, target, words, output.json).await?;
+                options(args, &settings, &target, words)?
+            }
+        };
         let prepared = prepare(&repository, &options).await?;
         if args.dry_run {
             let preview = prepared.preview(&options);
@@ -165,11 +173,7 @@ fn recovery_target(target: &Target, standby: bool, words: &[String]) -> Result<R
         Some(Goal::Immediate) => Point::Immediate,
         Some(Goal::Latest) => Point::Latest,
         None if standby => Point::Latest,
-        None => {
-            return Err(Error::usage("target.missing", "where should recovery end?")
-                .hint(format!("the last commit that was archived: {} --latest", shell::command(words)))
-                .hint(format!("a moment: {} --at 'YYYY-MM-DD HH:MM:SS+00'", shell::command(words))));
-        }
+        None => return Err(restore_target::missing(words)),
     };
     let timeline = match target.timeline {
         Asked::Number(timeline) => TimelineChoice::Number(timeline),

@@ -21,3 +21,6 @@ pub use report::{
     Candidate, Event, EventWhat, FindReport, NameBasis, NotAsked, Relation, SnapshotLine, Target, Weight,
 };
 pub use run::{Bound, FindOptions, run};
+
+#[cfg(test)]
+mod tests;

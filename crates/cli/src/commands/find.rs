@@ -50,7 +50,9 @@ fn page(report: &FindReport, words: &[String]) -> Page {
         page.indented(2, Span::new(Style::Strong, restore_command(candidate, report, words)));
     }
     if report.candidates.is_empty() {
-        page.line("nothing that looks like an accident");
+        let all = report.findings.is_empty();
+        let rest = if all { "" } else { " in what could be looked at; the findings tell what could not" };
+        page.line(format!("nothing that looks like an accident{rest}"));
     }
     if report.candidates_more > 0 {
         page.blank().line(format!(

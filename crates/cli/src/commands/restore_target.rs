@@ -38,6 +38,9 @@ pub(super) async fn choose(
     let mut text = String::from("Where should recovery end? In the last day stood out:\n");
     for (number, choice) in choices.iter().enumerate() {
         text.push_str(&format!("  {:>2}  before  {}\n", number + 1, headline(choice)));
+        if let Some(hint) = &choice.hint {
+            text.push_str(&format!("              {hint}\n"));
+        }
     }
     for event in newest(&report.events) {
         text.push_str(&format!("              {}\n", event_line(event)));
@@ -107,7 +110,8 @@ fn hinted(error: Error, found: Result<FindReport>, words: &[String]) -> Error {
     };
     let error = choices(&report).into_iter().fold(error, |error, choice| {
         let options = options_of(choice, report.other_timelines, report.timeline);
-        error.hint(format!("before {}: {command} {options}", headline(choice)))
+        let said = choice.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        error.hint(format!("before {}{said}: {command} {options}", headline(choice)))
     });
     let error = newest(&report.events).fold(error, |error, event| match &event.what {
         EventWhat::RestorePoint { name } => error.hint(format!(

@@ -25,7 +25,7 @@ pub struct FindReport {
     pub from: Lsn,
     /// Where it ended.
     pub to: Lsn,
-    /// Segments read.
+    /// Segments that were looked at; of others findings tell.
     pub segments: u64,
     /// Transactions that committed in them.
     pub transactions: u64,

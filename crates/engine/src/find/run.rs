@@ -305,6 +305,11 @@ impl Way<'_> {
         for candidate in dropped {
             let why = match self.marked(candidate, major).await {
                 Ok(Ok(Some(lsn))) => {
+                    candidate.hint = Some(format!(
+                        "ends before the database was marked as invalid, at {lsn}, not before its files went, at {}: what \
+                         committed between the two is lost with it",
+                        candidate.lsn
+                    ));
                     candidate.target.lsn = lsn;
                     continue;
                 }
@@ -353,7 +358,7 @@ impl Way<'_> {
         dropped_database::marked(repository, self.place, of, &segments, database, candidate.lsn).await.map(Ok)
     }
 
-    /// Reads all segments in order; how many there were.
+    /// Reads all segments in order; how many could be looked at.
     async fn read(
         &self,
         first: SegmentNo,
@@ -381,9 +386,9 @@ impl Way<'_> {
                 continue;
             };
             hole.close(self, findings);
-            segments += 1;
             match what {
                 Ok((index, transactions)) => {
+                    segments += 1;
                     let untold = !index.untold.is_empty() || (begun && index.begins == Begins::UnknownRest);
                     if untold {
                         told(

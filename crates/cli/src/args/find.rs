@@ -136,20 +136,16 @@ fn timeline(text: &str) -> std::result::Result<Timeline, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::Parser as _;
 
     use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Only {
-        #[command(flatten)]
-        find: FindArgs,
-    }
+    use crate::args::{Cli, Command};
 
     fn resolve(line: &[&str]) -> Result<FindOptions> {
-        let words: Vec<String> = ["seawall"].iter().chain(line).map(|word| (*word).to_owned()).collect();
+        let words: Vec<String> = ["seawall", "find"].iter().chain(line).map(|word| (*word).to_owned()).collect();
         let now = Time::from_micros(100_000 * 1_000_000).unwrap();
-        Only::try_parse_from(&words).unwrap().find.resolve(&words, now)
+        let Command::Find(find) = Cli::try_parse_from(&words).unwrap().command else { panic!("{words:?}") };
+        find.resolve(&words, now)
     }
 
     #[test]

@@ -5,7 +5,8 @@ mod support;
 
 use std::path::Path;
 
-use seawall_testkit::{Failure, Result, bins, identity};
+use seawall_testkit::workload::{Options, Workload};
+use seawall_testkit::{Failure, Result, StopMode, bins, identity, majors};
 use serde_json::Value;
 use support::regions::{Damage, objects};
 use support::{Site, json, says};
@@ -163,4 +164,53 @@ fn spoil_and_find(site: &Site, region: &Path) -> Result<()> {
         "{report}"
     );
     Ok(())
+}
+
+/// Records over the edges of segments, switches, writers at work when the power fails, and a server that goes on behind that: every
+/// index that was stored on the way says what its segment's records say.
+fn every_stored_index_is_what_the_records_say(major: u16) -> Result<()> {
+    let mut site = Site::plain(major)?;
+    site.backup(&[])?;
+    for round in 1..=2 {
+        let options = Options { writers: 4, ..Options::default() };
+        let workload = if round == 1 { Some(Workload::start(&site.server, options)?) } else { None };
+        site.server.execute(&format!(
+            "CREATE TABLE bulk{round} AS SELECT n, repeat(md5(n::text), 20) AS body FROM generate_series(1, 60000) n"
+        ))?;
+        site.server.execute("SELECT pg_switch_wal()")?;
+        if let Some(workload) = &workload {
+            workload.wait_for_commits(100)?;
+        }
+        site.server.stop(StopMode::Kill)?;
+        drop(workload);
+        site.server.start()?;
+        site.archive_all()?;
+    }
+    let report = verify(&site, 0, &["--full"])?;
+    assert_eq!((report["ended"].as_str(), unread(&report)), (Some("complete"), 0), "{report}");
+    let segments = objects(&site.region("one"), "/wal/")?.len();
+    assert!(segments >= 8, "{segments} files of WAL");
+    Ok(())
+}
+
+macro_rules! each_major {
+    ($($name:ident $major:literal)*) => {$(
+        #[test]
+        fn $name() -> Result<()> {
+            every_stored_index_is_what_the_records_say($major)
+        }
+    )*};
+}
+
+each_major! {
+    every_stored_index_is_what_the_records_say_14 14
+    every_stored_index_is_what_the_records_say_15 15
+    every_stored_index_is_what_the_records_say_16 16
+    every_stored_index_is_what_the_records_say_17 17
+    every_stored_index_is_what_the_records_say_18 18
+}
+
+#[test]
+fn every_major_is_covered() {
+    assert_eq!(majors(), [14, 15, 16, 17, 18]);
 }

@@ -29,6 +29,7 @@ pub(super) enum Way {
     PageChecksum,
     WalPage,
     WalHole,
+    IndexWrong,
     ChapterDiffers,
     UnknownName,
     NotAdopted,
@@ -50,6 +51,7 @@ impl Way {
             Self::PageChecksum => "verify.page-checksum",
             Self::WalPage => "verify.wal-page",
             Self::WalHole => "verify.wal-hole",
+            Self::IndexWrong => "verify.index-wrong",
             Self::ChapterDiffers => "verify.chapter-differs",
             Self::UnknownName => "verify.unknown-name",
             Self::NotAdopted => "verify.not-adopted",
@@ -62,7 +64,12 @@ impl Way {
     pub(super) fn spoils(self) -> bool {
         !matches!(
             self,
-            Self::Conflict | Self::UnknownName | Self::NotAdopted | Self::Unlisted | Self::Unreadable
+            Self::Conflict
+                | Self::IndexWrong
+                | Self::UnknownName
+                | Self::NotAdopted
+                | Self::Unlisted
+                | Self::Unreadable
         )
     }
 }

@@ -153,6 +153,10 @@ fn in_words(found: &Found) -> String {
     let region = &found.region;
     match (&found.subject, found.way) {
         (_, Way::Conflict) => "whoever reads one of them and means the other".to_owned(),
+        (_, Way::IndexWrong) => {
+            "no restore through the segment itself; but backups since then that read only what WAL names (\"way\": \"wal\") may lack pages"
+                .to_owned()
+        }
         (Subject::Manifest(_, id), _) => format!("backup {id}"),
         (Subject::Partial(_, timeline, _), _) => {
             format!("the newest points of timeline {timeline}, in its unfinished segment")

@@ -32,6 +32,9 @@ pub(super) fn mend(found: &Found, urls: &Urls) -> String {
         Way::ChapterDiffers => {
             return "nothing believes it against its segments; find out how its writer came to it, and take it away by hand".to_owned();
         }
+        Way::IndexWrong => {
+            return "seawall backup --scan reads every page and asks no index; find out how the index's writer came to it".to_owned();
+        }
         Way::NewerFormat => return "use a newer release of seawall".to_owned(),
         Way::PageChecksum => {
             return "the page was damaged before it was stored: look at the table with pg_amcheck; once it is repaired, seawall backup --full".to_owned();

@@ -18,10 +18,12 @@ use seawall_repo::object::{FrameBuffers, KeyRing, OpenHead, WholeObject};
 use seawall_repo::records::{Adoption, Intent, KeyRecord};
 use seawall_repo::time::Time;
 use seawall_repo::trust::Trust;
+use seawall_repo::wal_index::SegmentIndex;
 use seawall_repo::wal_object::{PART_BYTES, WalHeader, WalReader};
 
 use super::body::BodyCheck;
 use super::found::{Way, way_of};
+use super::index::IndexCheck;
 use super::pages::{PageFacts, PagesSeen};
 use super::wal_pages::{WalFacts, WalPages};
 
@@ -49,6 +51,8 @@ pub(super) struct Good {
     pub(super) pages: PagesSeen,
     /// The digests of its parts: a WAL file in parts.
     pub(super) parts: Option<Vec<Digest>>,
+    /// What it tells of its records: a segment in parts.
+    pub(super) index: Option<Box<SegmentIndex>>,
     /// What it says of its segments: a chapter.
     pub(super) chapter: Option<Box<Chapter>>,
     /// The keys it was sealed with: digests of one generation can be compared.
@@ -85,7 +89,7 @@ impl Check<'_> {
         name: &ObjectName,
         bytes: &[u8],
         mut decompressor: Decompressor,
-        plain: Option<&mut DigestHasher>,
+        plain: Option<&mut Plain>,
     ) -> Checked {
         if bytes.is_empty() {
             return Err(Wrong::new(Way::Damaged, "it is empty"));
@@ -185,21 +189,38 @@ impl Check<'_> {
         name: &ObjectName,
         bytes: &[u8],
         decompressor: &mut Decompressor,
-        plain: Option<&mut DigestHasher>,
+        plain: Option<&mut Plain>,
     ) -> Checked {
         let reader = WalReader { trust: self.trust, keys: self.keys };
         let (whole, header) = reader.look(name, bytes, self.created, decompressor)?;
         let mut good = good(whole.head());
         if let Some(parts) = &header.parts {
             good.parts = Some(parts.iter().map(|part| part.0).collect());
+            if !self.is_closed(whole.head()) {
+                good.index = index_of(&reader, &whole, bytes, decompressor)?;
+            }
             return Ok(good);
         }
         if self.is_closed(whole.head()) {
             good.closed = true;
             return Ok(good);
         }
-        self.wal_content(&whole, &header, decompressor, plain)?;
+        let index = match header.part {
+            None => index_of(&reader, &whole, bytes, decompressor)?,
+            Some(_) => None,
+        };
+        let index = self.index_check(header.file, index);
+        self.wal_content(&whole, &header, decompressor, plain, index)?;
         Ok(good)
+    }
+
+    /// What holds a segment's index against its records.
+    pub(super) fn index_check(
+        &self,
+        file: WalFileName,
+        stored: Option<Box<SegmentIndex>>,
+    ) -> Option<IndexCheck> {
+        IndexCheck::new(file, self.wal?, stored?)
     }
 
     fn wal_content(
@@ -207,7 +228,8 @@ impl Check<'_> {
         whole: &WholeObject<'_>,
         header: &WalHeader,
         decompressor: &mut Decompressor,
-        mut plain: Option<&mut DigestHasher>,
+        mut plain: Option<&mut Plain>,
+        mut index: Option<IndexCheck>,
     ) -> Result<(), Wrong> {
         let (mut hasher, mut buffers) = (self.digest_key(whole.head())?.hasher(), FrameBuffers::default());
         let from = header.part.map_or(0, |part| u64::from(part).saturating_mul(PART_BYTES as u64));
@@ -219,7 +241,10 @@ impl Check<'_> {
             hasher.update(bytes);
             size = size.saturating_add(bytes.len() as u64);
             if let Some(plain) = &mut plain {
-                plain.update(bytes);
+                plain.take(bytes);
+            }
+            if let Some(index) = &mut index {
+                index.take(bytes);
             }
             if let Some(pages) = &mut pages {
                 pages.take(bytes);
@@ -238,9 +263,10 @@ impl Check<'_> {
             return Err(Wrong::new(Way::WalPage, error.to_string()));
         }
         match pages.and_then(WalPages::finish) {
-            Some(fault) => Err(Wrong::new(Way::WalPage, fault)),
-            None => self.wal_size(header, size),
+            Some(fault) => return Err(Wrong::new(Way::WalPage, fault)),
+            None => self.wal_size(header, size)?,
         }
+        index_wrong(index, whole.head().head().writer())
     }
 
     /// A segment is as long as segments are; a part as its place says.
@@ -292,6 +318,44 @@ impl Check<'_> {
         }
         // A record is signed once and put everywhere: its bytes are what it is compared by.
         Ok(Good { plain_digest: Some(*blake3::hash(bytes).as_bytes()), ..Good::default() })
+    }
+}
+
+/// The plain bytes of a file in parts while its parts go by.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub(super) hasher: DigestHasher,
+    pub(super) index: Option<IndexCheck>,
+}
+
+impl Plain {
+    fn take(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        if let Some(index) = &mut self.index {
+            index.take(bytes);
+        }
+    }
+}
+
+/// The index in front of an object; none where it says that it has none, or one of another release.
+fn index_of(
+    reader: &WalReader<'_>,
+    whole: &WholeObject<'_>,
+    bytes: &[u8],
+    decompressor: &mut Decompressor,
+) -> Result<Option<Box<SegmentIndex>>, Wrong> {
+    let head = whole.head();
+    let from = head.head().head_bytes();
+    let front = bytes.get(from..).and_then(|body| body.get(..head.head().front_bytes() as usize));
+    let index = reader.index(head, front.unwrap_or_default(), decompressor)?;
+    Ok(index.ok().map(Box::new))
+}
+
+/// What a segment's index tells otherwise than its records, as a finding.
+pub(super) fn index_wrong(index: Option<IndexCheck>, writer: WriterId) -> Result<(), Wrong> {
+    match index.and_then(IndexCheck::finish) {
+        Some(fault) => Err(Wrong::new(Way::IndexWrong, format!("{fault}; writer {writer} signed it"))),
+        None => Ok(()),
     }
 }
 

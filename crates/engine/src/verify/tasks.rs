@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use seawall_repo::compress::Decompressor;
 use seawall_repo::envelope::{Head, Kind};
-use seawall_repo::keys::DigestHasher;
 use seawall_repo::layout::{Named, ObjectName, PartedFile};
 use seawall_repo::object::OpenHead;
 use seawall_repo::time::Time;
@@ -16,7 +15,7 @@ use seawall_store::{ErrorKind, RegionName, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::found::Way;
-use super::object::{Check, Checked, Good, Wrong, good};
+use super::object::{Check, Checked, Good, Plain, Wrong, good, index_wrong};
 use super::pages::PageFacts;
 use super::wal_pages::WalFacts;
 use crate::error::{Error, Result};
@@ -133,26 +132,29 @@ impl Reading {
         {
             outcome = Outcome::Wrong(Wrong::new(Way::ChapterDiffers, fault));
         }
-        let parts = match &outcome {
+        let (parts, index) = match &mut outcome {
             Outcome::Good(good) => {
-                good.parts.clone().map(|parts| (parts, good.plain_digest, good.generation))
+                let index = good.index.take().zip(good.writer);
+                (good.parts.clone().map(|parts| (parts, good.plain_digest, good.generation)), index)
             }
-            _ => None,
+            _ => (None, None),
         };
         all.push(Seen { name: job.name.clone(), region: region.clone(), bytes, outcome });
         let (Some((digests, whole, generation)), Named::Wal { place, file }) = (parts, job.name.named())
         else {
             return Ok(());
         };
+        let (index, writer) = index.unzip();
+        let index = self.with(job, region).index_check(*file, index);
         let Some(file) = PartedFile::of(*file) else { return Ok(()) };
         // Parts and whole were made together, so with the keys of one generation.
         let key = self.repository.keys().digest_key(generation, self.repository.trust().repository());
-        let mut hasher = key.map(|key| key.hasher());
+        let mut plain = key.map(|key| Plain { hasher: key.hasher(), index });
         let (mut every, mut closed) = (true, false);
         for (digest, part) in digests.iter().zip(0..) {
             let name: ObjectName = Named::WalPart { place: place.clone(), file, part }.into();
-            let (bytes, mut outcome, back) = self.object(job, &name, region, None, hasher.take()).await?;
-            hasher = back;
+            let (bytes, mut outcome, back) = self.object(job, &name, region, None, plain.take()).await?;
+            plain = back;
             if let Outcome::Good(good) = &outcome {
                 closed |= good.closed;
                 if good.plain_digest != Some(*digest) {
@@ -168,13 +170,19 @@ impl Reading {
                 all.push(Seen { name, region: region.clone(), bytes, outcome });
             }
         }
-        if every
-            && !closed
-            && hasher.map(DigestHasher::finish) != whole
+        if !every || closed {
+            return Ok(());
+        }
+        let (digest, index) = plain.map(|plain| (plain.hasher.finish(), plain.index)).unzip();
+        let wrong = if digest != whole {
+            Err(Wrong::new(Way::Damaged, "its parts do not make the file it names"))
+        } else {
+            writer.map_or(Ok(()), |writer| index_wrong(index.flatten(), writer))
+        };
+        if let Err(wrong) = wrong
             && let Some(seen) = all.iter_mut().find(|seen| seen.name == job.name && seen.region == *region)
         {
-            seen.outcome =
-                Outcome::Wrong(Wrong::new(Way::Damaged, "its parts do not make the file it names"));
+            seen.outcome = Outcome::Wrong(wrong);
         }
         Ok(())
     }
@@ -185,8 +193,8 @@ impl Reading {
         name: &ObjectName,
         region: &RegionName,
         size: Option<u64>,
-        mut plain: Option<DigestHasher>,
-    ) -> Result<(u64, Outcome, Option<DigestHasher>)> {
+        mut plain: Option<Plain>,
+    ) -> Result<(u64, Outcome, Option<Plain>)> {
         let leaves_content = job.look == Look::Stored && Kind::of_name(name).is_some();
         let opens_pack = job.look == Look::Open && matches!(name.named(), Named::Pack { .. });
         // A part is listed by its own name, and not at hand here.
@@ -250,7 +258,7 @@ impl Reading {
         name: &ObjectName,
         region: &RegionName,
         bytes: &Bytes,
-        plain: Option<&mut DigestHasher>,
+        plain: Option<&mut Plain>,
     ) -> Result<std::result::Result<Good, Wrong>> {
         let check = self.with(job, region);
         Ok(match job.look {

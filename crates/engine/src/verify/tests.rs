@@ -5,6 +5,7 @@ mod chapters;
 mod copies;
 mod endless;
 pub(super) mod ground;
+mod indexes;
 mod matrix;
 mod pruned;
 mod records;

@@ -21,7 +21,7 @@ pub(crate) use ahead::Ahead;
 pub(crate) use carry::find_carry;
 pub(crate) use link::Before;
 pub(crate) use local::index_of_file;
-pub(crate) use segment::Indexer;
+pub(crate) use segment::{Indexed, Indexer, NotIndexed};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

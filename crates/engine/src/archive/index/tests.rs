@@ -17,12 +17,12 @@ use seawall_store::World;
 use super::segment::{Indexed, NotIndexed};
 use super::*;
 
-const FIRST: u64 = 7;
+pub(crate) const FIRST: u64 = 7;
 const RELATION: RelationId = RelationId { tablespace: 1663, database: 5, number: 16384 };
 /// 2026-01-01 in PostgreSQL's microseconds.
-const TIME: i64 = 820_454_400_000_000;
+pub(crate) const TIME: i64 = 820_454_400_000_000;
 
-fn of() -> WalOf {
+pub(crate) fn of() -> WalOf {
     WalOf {
         version: Version::from_major(16).unwrap(),
         system: SystemIdentifier(75),
@@ -32,7 +32,7 @@ fn of() -> WalOf {
 
 /// What the test writes.
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     /// A record that names some blocks and is so long.
     Blocks(Vec<u32>, usize),
     Commit,
@@ -47,7 +47,7 @@ enum Step {
 
 /// What was written, said plainly.
 #[derive(Debug, Default)]
-struct Written {
+pub(crate) struct Written {
     changes: Changes,
     ended: Vec<(Lsn, How)>,
     deleted: u64,
@@ -66,11 +66,11 @@ fn block(number: u32) -> BlockSpec {
     }
 }
 
-fn main_fork() -> ChangedFork {
+pub(crate) fn main_fork() -> ChangedFork {
     ChangedFork { relation: RELATION, fork: Fork::Main }
 }
 
-fn write(steps: &[Step]) -> (WalWriter, Written) {
+pub(crate) fn write(steps: &[Step]) -> (WalWriter, Written) {
     let (mut writer, mut written) = (WalWriter::new(of(), SegmentNo(FIRST)), Written::default());
     for step in steps {
         written.records += 1;
@@ -115,12 +115,12 @@ fn write(steps: &[Step]) -> (WalWriter, Written) {
     (writer, written)
 }
 
-fn name(number: u64) -> SegmentName {
+pub(crate) fn name(number: u64) -> SegmentName {
     SegmentName::new(Timeline::FIRST, SegmentNo(number), of().size).unwrap()
 }
 
 /// Whole segments, as files in `directory`.
-fn files(writer: &WalWriter, directory: &Path) -> Vec<(u64, Vec<u8>)> {
+pub(crate) fn files(writer: &WalWriter, directory: &Path) -> Vec<(u64, Vec<u8>)> {
     let mut segments = writer.segments();
     if !writer.bytes.len().is_multiple_of(segments[0].len()) {
         // The last one is not full: no server archives it.
@@ -133,7 +133,7 @@ fn files(writer: &WalWriter, directory: &Path) -> Vec<(u64, Vec<u8>)> {
     numbered
 }
 
-fn index(number: u64, bytes: &[u8], beside: &Path, chunk: usize) -> Result<Indexed, NotIndexed> {
+pub(crate) fn index(number: u64, bytes: &[u8], beside: &Path, chunk: usize) -> Result<Indexed, NotIndexed> {
     let history = History::root(Timeline::FIRST);
     let carry = find_carry(of(), beside, name(number), &history);
     let mut indexer = Indexer::new(of(), SegmentNo(number).first_lsn(of().size).unwrap(), carry);
@@ -147,7 +147,7 @@ fn joined(indexed: &[Indexed]) -> SegmentIndex {
     all
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+pub(crate) fn any_step() -> impl Strategy<Value = Step> {
     let blocks = proptest::collection::vec(0..300u32, 0..4);
     let bytes = prop_oneof![20 => 10..3000usize, 4 => 3000..300_000usize, 1 => 900_000..3_300_000usize];
     prop_oneof![
@@ -256,8 +256,9 @@ fn a_record_longer_than_segments_is_told_where_it_ends() {
 }
 
 /// The index of a segment as its host makes it when the next one is beside it.
-fn index_with_ahead(number: u64, bytes: &[u8], beside: &Path) -> SegmentIndex {
-    let mut indexer = Indexer::new(of(), SegmentNo(number).first_lsn(of().size).unwrap(), None);
+pub(crate) fn index_with_ahead(number: u64, bytes: &[u8], beside: &Path, carried: &Path) -> SegmentIndex {
+    let carry = find_carry(of(), carried, name(number), &History::root(Timeline::FIRST));
+    let mut indexer = Indexer::new(of(), SegmentNo(number).first_lsn(of().size).unwrap(), carry);
     indexer.take(bytes);
     let clock = std::sync::Arc::clone(&World::system().clock);
     let ahead = Ahead { of: of(), directory: beside.to_owned(), segment: name(number), clock };
@@ -276,7 +277,7 @@ fn what_goes_on_in_the_next_segment_is_told_while_both_are_there() {
     let (writer, written) = write(&steps);
     let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let files = files(&writer, directory.path());
-    let first = index_with_ahead(FIRST, &files[0].1, directory.path());
+    let first = index_with_ahead(FIRST, &files[0].1, directory.path(), elsewhere.path());
     let second = index(FIRST + 1, &files[1].1, elsewhere.path(), 1 << 20).unwrap().index;
     assert_eq!(second.begins, Begins::UnknownRest);
     let mut both = first.clone();
@@ -289,14 +290,14 @@ fn what_goes_on_in_the_next_segment_is_told_while_both_are_there() {
         if let Some(content) = content {
             std::fs::write(elsewhere.path().join(name(FIRST + 1).to_string()), content).unwrap();
         }
-        let alone = index_with_ahead(FIRST, &files[0].1, elsewhere.path());
+        let alone = index_with_ahead(FIRST, &files[0].1, elsewhere.path(), elsewhere.path());
         assert!(matches!(alone.ends, Ends::Beginning { told: false, .. }));
         assert_eq!(alone.changes.pages(), 1);
     }
     let mut damaged = files[1].1.clone();
     damaged[9000] ^= 1;
     std::fs::write(elsewhere.path().join(name(FIRST + 1).to_string()), damaged).unwrap();
-    let alone = index_with_ahead(FIRST, &files[0].1, elsewhere.path());
+    let alone = index_with_ahead(FIRST, &files[0].1, elsewhere.path(), elsewhere.path());
     assert!(matches!(alone.ends, Ends::Beginning { told: false, .. }), "the record's checksum does not fit");
 }
 

@@ -335,6 +335,17 @@ impl Ground {
         file: &str,
         content: &[u8],
     ) -> Vec<SealedObject> {
+        self.wal_indexed(key, file, content, &Indexed::Not("none".to_owned()))
+    }
+
+    /// The same, with an index in front.
+    pub(in crate::verify) fn wal_indexed(
+        &mut self,
+        key: &WriterKey,
+        file: &str,
+        content: &[u8],
+        index: &Indexed,
+    ) -> Vec<SealedObject> {
         let facts = WalFacts {
             place: self.bench.place(),
             file: file.parse::<WalFileName>().unwrap(),
@@ -343,15 +354,17 @@ impl Ground {
             archived: crate::backup::now(&self.bench.world).unwrap(),
         };
         let mut entropy = WorldEntropy::new(&self.bench.world);
-        let (sealer, index) = (self.host.sealer().unwrap(), Indexed::Not("none".to_owned()));
-        let wal = WalSealer { facts: &facts, index: &index, sealer, key };
+        let sealer = self.host.sealer().unwrap();
+        let wal = WalSealer { facts: &facts, index, sealer, key };
+        let none = Indexed::Not("none".to_owned());
         if content.len() <= PART_BYTES {
             return vec![wal.seal(content, &mut self.compressor, &mut entropy).unwrap()];
         }
         let mut objects = Vec::new();
         for (part, number) in content.chunks(PART_BYTES).zip(0..) {
             let read = PlainRead::of(part, sealer, &mut self.compressor).unwrap();
-            objects.push(wal.seal_part(number, &read, &mut entropy).unwrap());
+            let part = WalSealer { index: &none, ..wal };
+            objects.push(part.seal_part(number, &read, &mut entropy).unwrap());
         }
         let digests: Vec<_> = objects.iter().map(|part| *part.plain_digest()).collect();
         let whole = sealer.digest_key().digest(content);

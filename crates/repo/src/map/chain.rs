@@ -11,7 +11,6 @@ use crate::keys::PageDigest;
 use crate::map::digest_leaf::DigestNode;
 use crate::map::leaf::{Extent, LocationNode, Source};
 use crate::map::place::{FramePlace, LEAF_PAGES, PAGE_BYTES};
-use crate::pack::PackId;
 
 /// The most patches over a leaf.
 pub const PATCHES_MAX: usize = 4;
@@ -58,7 +57,9 @@ struct Slot {
 #[derive(Debug, Clone)]
 pub struct LeafPages {
     frames: Vec<FramePlace>,
-    index: HashMap<(PackId, u32), u32>,
+    /// By all that is said of a frame: two members of a chain may (wrongly) say different things of one, and an extent was checked
+    /// against what its own member says.
+    index: HashMap<FramePlace, u32>,
     slots: Box<[Slot; LEAF_PAGES]>,
 }
 
@@ -155,11 +156,11 @@ impl LeafPages {
     fn intern(&mut self, frame: &FramePlace) -> u32 {
         // Runs of pages come frame by frame: the last one is nearly always the one.
         if let Some(last) = self.frames.last()
-            && last.identity() == frame.identity()
+            && last == frame
         {
             return self.frames.len() as u32;
         }
-        *self.index.entry(frame.identity()).or_insert_with(|| {
+        *self.index.entry(*frame).or_insert_with(|| {
             self.frames.push(*frame);
             self.frames.len() as u32
         })

@@ -53,6 +53,20 @@ impl History {
     }
 }
 
+/// Found by fuzzing. Whoever signed such a map is wrong, and what is read by it does not open; the written form still holds what was read.
+#[test]
+fn a_frame_of_which_two_members_say_different_lengths_stays_told_twice() {
+    let long = frame(0, 5);
+    let mut short = long;
+    short.at.plain_len = PAGE_BYTES as u32;
+    let extent = |first, frame, offset| Extent { first, pages: 1, source: Source::Frame { frame, offset } };
+    let extents = vec![extent(0, 0, 0), extent(1, 1, PAGE_BYTES as u32)];
+    let node = LocationNode { is_patch: false, frames: vec![short, long], extents };
+    let pages = resolve_locations(&[node.encode()]).unwrap();
+    let again = resolve_locations(&[pages.to_leaf().encode()]).unwrap();
+    assert!(again == pages && again.place(1) == Some((&long, PAGE_BYTES as u32)));
+}
+
 #[test]
 fn a_leaf_has_the_documented_bytes() {
     let mut pages = LeafPages::default();

@@ -142,7 +142,8 @@ mod tests {
     use crate::args::{Cli, Command};
 
     fn resolve(line: &[&str]) -> Result<FindOptions> {
-        let words: Vec<String> = ["seawall", "find"].iter().chain(line).map(|word| (*word).to_owned()).collect();
+        let words: Vec<String> =
+            ["seawall", "find"].iter().chain(line).map(|word| (*word).to_owned()).collect();
         let now = Time::from_micros(100_000 * 1_000_000).unwrap();
         let Command::Find(find) = Cli::try_parse_from(&words).unwrap().command else { panic!("{words:?}") };
         find.resolve(&words, now)

@@ -18,6 +18,9 @@ use crate::monitor::Finding;
 use crate::repository::BackupEntry;
 use crate::retention::WalRanges;
 
+/// How long a segment may be in one region only before that is told.
+const ARRIVING_SECONDS: u64 = 60;
+
 /// Stretches that a region lacks, listed one by one.
 const LACKING_MAX: usize = 20;
 
@@ -64,7 +67,7 @@ pub(super) fn judge(
         .map(|region| {
             let lists = unreached.iter().find(|(name, _)| *name == region.region);
             let unreached = region.broken.clone().or(lists.map(|(_, why)| why.clone()));
-            region_report(wal, &region.region, &region.wal, unreached)
+            region_report(wal, &region.region, &region.wal, unreached, now)
         })
         .collect();
     system.newest = current.and_then(|timeline| newest(wal, timeline, now));
@@ -223,11 +226,21 @@ fn span(
     })
 }
 
+/// Whether a segment is its timeline's newest and was stored just now: it may be on its way to the other regions.
+fn is_arriving(held: &WalHeld, timeline: Timeline, number: SegmentNo, now: Time) -> bool {
+    let newest = held.timelines.get(&timeline).and_then(|wal| wal.segments.as_slice().last());
+    newest.is_some_and(|newest| {
+        let age = newest.last_stored.map(|stored| now.seconds().saturating_sub(stored.seconds()));
+        newest.last == number && age.is_some_and(|age| age < ARRIVING_SECONDS)
+    })
+}
+
 fn region_report(
     wal: &WalSeen,
     region: &RegionName,
     own: &WalHeld,
     unreached: Option<String>,
+    now: Time,
 ) -> RegionReport {
     let ranges = |held: &WalHeld| {
         let of = held.timelines.iter().flat_map(|(timeline, wal)| {
@@ -242,6 +255,9 @@ fn region_report(
     let (here, mut lacking) = (ranges(own), Vec::new());
     if unreached.is_none() {
         for (timeline, first, last) in ranges(&wal.held.merged).iter() {
+            let last =
+                if is_arriving(&wal.held.merged, timeline, last, now) { last.prev() } else { Some(last) };
+            let Some(last) = last.filter(|last| first <= *last) else { continue };
             for gap in here.outside(timeline, (first, last)) {
                 // What a tombstone names may have gone here already.
                 let left = wal.asked.condemned().outside(timeline, gap);

@@ -111,6 +111,16 @@ async fn what_one_region_lacks_is_its_lack_and_no_hole() {
 }
 
 #[tokio::test]
+async fn the_newest_segment_may_be_on_its_way_to_a_region_for_a_minute() {
+    let bench = bench().await;
+    archived(&bench, &[14, 15]).await;
+    bench.memories[1].delete(&object(18, &bench).as_str().into()).await.unwrap();
+    assert_eq!(ids(&looked(&bench).await), Vec::<&str>::new());
+    bench.memories[1].delete(&object(17, &bench).as_str().into()).await.unwrap();
+    assert_eq!(ids(&looked(&bench).await), ["wal.region-lacks"], "the one before it is not");
+}
+
+#[tokio::test]
 async fn an_acknowledged_hole_is_shown_and_alarms_nobody_and_nothing_is_deleted_by_it() {
     let bench = bench().await;
     let pruner = bench.as_host("pruner").await.unwrap();

@@ -1,6 +1,6 @@
 //! `wal status`: which WAL there is, where recovery can go with it, and what is missing.
 //!
-//! The road: [`look`] lists every region once and reads history files and what was decided about keeping, [`judge`] (pure) makes of it
+//! The road: `look` lists every region once and reads history files and what was decided about keeping, `judge` (pure) makes of it
 //! timelines, windows, holes and what regions lack, [`report`] is the one truth behind text and JSON. Promises: memory follows holes,
 //! timelines and days, not segments; requests follow listings, windows and conflicts; a region that could not be asked is never taken
 //! for an empty one; a gap that pruning left by the recorded rules is no hole. Deliberately reads no content: that is `verify`'s.

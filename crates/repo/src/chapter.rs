@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::base64_field::Base64Array;
 use crate::bytes::{DecodeError, Reader, Writer};
-use crate::compress::{Compressor, Decompressor, FRAME_PLAIN_BYTES_MAX};
+use crate::compress::{Compressor, Decompressor};
 use crate::entropy::Entropy;
 use crate::envelope::HeaderFault;
 use crate::error::{Fault, ObjectError};
@@ -269,12 +269,8 @@ impl Chapter {
         let header =
             ChapterHeader { system: place.system, folder: self.folder, segment_size: self.segment_size };
         let fields = header_fields(&header)?;
-        let mut object =
-            ObjectBuilder::new(sealer, &self.name(place), fields, Protection::Meta, None, entropy)?;
-        for frame in plain.chunks(FRAME_PLAIN_BYTES_MAX) {
-            object.push_frame(frame, compressor)?;
-        }
-        Ok(object.finish(&[], sealer.digest_key().digest(&plain), key)?)
+        let object = ObjectBuilder::new(sealer, &self.name(place), fields, Protection::Meta, None, entropy)?;
+        Ok(object.finish_document(&plain, compressor, sealer.digest_key(), key)?)
     }
 
     /// Opens a chapter whose signature and stored bytes were verified; `digest_key` is that of the generation in its head.

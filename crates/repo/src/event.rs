@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::compress::{Compressor, Decompressor, FRAME_PLAIN_BYTES_MAX};
+use crate::compress::{Compressor, Decompressor};
 use crate::entropy::Entropy;
 use crate::error::{Fault, ObjectError};
 use crate::id::RecordId;
@@ -75,11 +75,8 @@ impl Event {
         let mut fields = Map::new();
         fields.insert("event".to_owned(), Value::from(self.event.to_string()));
         fields.insert("what".to_owned(), Value::from(self.what.clone()));
-        let mut object = ObjectBuilder::new(sealer, &name, fields, Protection::Meta, None, entropy)?;
-        for frame in plain.chunks(FRAME_PLAIN_BYTES_MAX) {
-            object.push_frame(frame, compressor)?;
-        }
-        Ok(object.finish(&[], sealer.digest_key().digest(&plain), key)?)
+        let object = ObjectBuilder::new(sealer, &name, fields, Protection::Meta, None, entropy)?;
+        Ok(object.finish_document(&plain, compressor, sealer.digest_key(), key)?)
     }
 
     /// Opens an event whose signature and stored bytes were verified; `digest_key` is that of the generation in its head.

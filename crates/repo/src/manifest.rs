@@ -5,7 +5,7 @@
 //! with each other and with the object's name, LSNs in order, tables that hold what is referred to. Deliberately does
 //! not resolve maps, and knows no rule of PostgreSQL beyond the order of LSNs.
 
-use crate::compress::{Compressor, Decompressor, FRAME_PLAIN_BYTES_MAX};
+use crate::compress::{Compressor, Decompressor};
 use crate::entropy::Entropy;
 use crate::envelope::HEAD_BYTES_WITHOUT_HEADER;
 use crate::error::ObjectError;
@@ -116,15 +116,12 @@ impl Manifest {
         let place = Place { cluster: self.header.cluster.clone(), system: self.header.system };
         let name = Named::Manifest { place, backup: self.header.backup }.to_name();
         let fields = self.header.to_fields()?;
-        let mut object = ObjectBuilder::new(sealer, &name, fields, Protection::Meta, None, entropy)?;
+        let object = ObjectBuilder::new(sealer, &name, fields, Protection::Meta, None, entropy)?;
         let head_bytes = object.stored_len();
         if head_bytes > MANIFEST_HEAD_BYTES_MAX {
             return Err(ManifestError::HeadTooLong { bytes: head_bytes });
         }
-        for frame in plain.chunks(FRAME_PLAIN_BYTES_MAX) {
-            object.push_frame(frame, compressor)?;
-        }
-        Ok(object.finish(&[], sealer.digest_key().digest(&plain), key)?)
+        Ok(object.finish_document(&plain, compressor, sealer.digest_key(), key)?)
     }
 
     /// Opens and checks a manifest whose signature and stored bytes were verified; `digest_key` is that of the

@@ -26,14 +26,14 @@
 use serde_json::{Map, Value};
 
 use crate::base64_field::Base64Array;
-use crate::compress::{self, CompressError, CompressedFrame, Compressor, Encoding};
+use crate::compress::{self, CompressError, CompressedFrame, Compressor, Encoding, FRAME_PLAIN_BYTES_MAX};
 use crate::entropy::{Entropy, random};
 use crate::envelope::{
     BODY_BYTES_MAX, Frames, HEAD_BYTES_WITHOUT_HEADER, HEADER_BYTES_MAX, HeadDraft, HeaderFault, Kind,
     SealingFields, aad_base, header, wrap_aad,
 };
 use crate::id::RepositoryId;
-use crate::keys::{Digest, KEY_BYTES, WriterKey};
+use crate::keys::{Digest, DigestKey, KEY_BYTES, WriterKey};
 use crate::layout::ObjectName;
 use crate::object::footer::{self, FrameAt, TRAILER_BYTES};
 use crate::seal::aead::SectionKey;
@@ -199,6 +199,20 @@ impl ObjectBuilder {
         let frame = FrameAt { number, offset, stored_len: stored_len as u32, plain_len, encoding };
         self.frames.push(frame);
         Ok(frame)
+    }
+
+    /// Appends `plain` as frames of the largest size and finishes: an object whose frames together are one document.
+    pub(crate) fn finish_document(
+        mut self,
+        plain: &[u8],
+        compressor: &mut Compressor,
+        digest_key: &DigestKey,
+        key: &WriterKey,
+    ) -> Result<SealedObject, BuildError> {
+        for frame in plain.chunks(FRAME_PLAIN_BYTES_MAX) {
+            self.push_frame(frame, compressor)?;
+        }
+        self.finish(&[], digest_key.digest(plain), key)
     }
 
     /// Writes footer and head: the object is done.

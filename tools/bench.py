@@ -428,7 +428,8 @@ def replay_part():
         fetch = " ".join(map(str, [SEAWALL, "-q", "wal", "fetch", *cluster.from_region(), "%f", "%p"]))
         ways = {"seawall": fetch, "already in pg_wal (a bound)": "/bin/false", "cp": f"cp {raw}/%f %p"}
         if PGBACKREST:
-            ways[OTHER] = " ".join(map(str, cluster.pgbackrest("archive-get", "%f", "%p")))
+            # It refuses to run where its settings say another directory than the server's.
+            ways[OTHER] = " ".join(map(str, cluster.pgbackrest(f"--pg1-path={cluster.root}/target", "archive-get", "%f", "%p")))
             ways[f"{OTHER}, asynchronous"] = ways[OTHER].replace("archive-get", "--archive-async --spool-path=SPOOL archive-get")
         rows = {who: [] for who in ways}
         for _ in range(RUNS):

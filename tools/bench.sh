@@ -23,7 +23,8 @@ pg17=$PWD/.cache/postgresql/17
 binary=$(tools/release.sh) || { binary=target/release/seawall; cargo build --release --locked --bin seawall >&2; }
 
 root=$(mktemp -d /tmp/seawall-bench.XXXXXX)
-trap 'rm -rf "$root"' EXIT
+# What was measured before something failed is shown, not lost.
+trap '[ $? = 0 ] || cat "$root/report.md" >&2 || true; rm -rf "$root"' EXIT
 install -m 755 "$binary" "$root/seawall"
 install -m 755 tools/bench.py "$root/bench.py"
 mkdir "$root/work"

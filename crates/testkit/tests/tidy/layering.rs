@@ -5,13 +5,14 @@
 use crate::source::{Complaint, Source};
 
 /// Our crates and what of ours each may use in the product.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("cli", &["seawall-service", "seawall-engine"]),
     ("service", &["seawall-engine"]),
     ("engine", &["seawall-pg", "seawall-repo", "seawall-store"]),
     ("repo", &["seawall-pg"]),
     ("store", &[]),
     ("pg", &[]),
+    ("gcsim", &[]),
     ("testkit", &["seawall-engine", "seawall-pg", "seawall-repo", "seawall-store"]),
 ];
 

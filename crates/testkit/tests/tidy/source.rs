@@ -47,12 +47,12 @@ impl Source {
         self.path.starts_with("crates/") && self.path.ends_with("/Cargo.toml")
     }
 
-    /// Sources of the binary: not tests, not the test kit, not examples.
+    /// Sources of the binary: not tests, not the test kit, not the simulator, not examples.
     pub(crate) fn is_product(&self) -> bool {
         self.is_rust()
             && self.path.contains("/src/")
             && !self.is_test_code()
-            && !self.path.starts_with("crates/testkit/")
+            && !["crates/testkit/", "crates/gcsim/"].iter().any(|kit| self.path.starts_with(kit))
     }
 
     fn is_test_code(&self) -> bool {

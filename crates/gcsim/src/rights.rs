@@ -1,0 +1,163 @@
+//! Who asks and what they may do: bearer tokens, and for each the permissions it has, everywhere, in a bucket, or under a prefix.
+//!
+//! Which call needs which permission is written where the call is answered, from "IAM permissions for XML methods"
+//! (cloud.google.com/storage/docs/access-control/iam-xml) and "IAM permissions for JSON methods" (.../iam-json). What the
+//! predefined roles hold is from "IAM roles for Cloud Storage" (cloud.google.com/storage/docs/access-control/iam-roles), as
+//! far as this simulator knows the permissions. A grant under a prefix stands for an IAM condition on `resource.name`
+//! ("Conditions", cloud.google.com/iam/docs/conditions-overview); listing asks the bucket, so it is not granted by one
+//! (*assumed* from the same page: the resource of a list is the bucket).
+//!
+//! As long as no credential was registered everybody may do everything; afterwards an unknown token is answered 401.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refusal;
+
+/// Permissions given together.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// `storage.*` permissions and `roles/storage.*` roles.
+    pub allow: Vec<String>,
+    /// Only in this bucket.
+    #[serde(default)]
+    pub bucket: Option<String>,
+    /// Only on objects whose name begins so.
+    #[serde(default)]
+    pub prefix: Option<String>,
+}
+
+/// A token's owner.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// As error messages name it, an address usually.
+    pub name: String,
+    /// What it may do.
+    pub grants: Vec<Grant>,
+}
+
+const OBJECT_VIEWER: &[&str] = &["storage.objects.get", "storage.objects.list"];
+const OBJECT_CREATOR: &[&str] = &[
+    "storage.objects.create",
+    "storage.multipartUploads.create",
+    "storage.multipartUploads.abort",
+    "storage.multipartUploads.listParts",
+];
+const OBJECT_USER: &[&str] = &[
+    "storage.objects.create",
+    "storage.objects.delete",
+    "storage.objects.get",
+    "storage.objects.list",
+    "storage.objects.restore",
+    "storage.objects.update",
+    "storage.multipartUploads.abort",
+    "storage.multipartUploads.create",
+    "storage.multipartUploads.list",
+    "storage.multipartUploads.listParts",
+];
+const OBJECT_ADMIN: &[&str] = &["storage.objects.setRetention", "storage.objects.overrideUnlockedRetention"];
+const BUCKET_READER: &[&str] =
+    &["storage.buckets.get", "storage.objects.list", "storage.multipartUploads.list"];
+
+/// Whether this entry of a grant, a permission or a role, covers the permission.
+fn covers(entry: &str, permission: &str) -> bool {
+    match entry {
+        "roles/storage.admin" => true,
+        "roles/storage.objectViewer" => OBJECT_VIEWER.contains(&permission),
+        "roles/storage.objectCreator" => OBJECT_CREATOR.contains(&permission),
+        "roles/storage.objectUser" => OBJECT_USER.contains(&permission),
+        "roles/storage.objectAdmin" => {
+            OBJECT_USER.contains(&permission) || OBJECT_ADMIN.contains(&permission)
+        }
+        "roles/storage.legacyBucketReader" => BUCKET_READER.contains(&permission),
+        "roles/storage.bucketViewer" => ["storage.buckets.get", "storage.buckets.list"].contains(&permission),
+        _ => entry == permission,
+    }
+}
+
+/// Everybody that is known.
+pub(crate) type Credentials = BTreeMap<String, Credential>;
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    /// Nobody is registered, so everybody may do everything.
+    Anybody,
+    Known(Credential),
+}
+
+impl Who {
+    /// # Errors
+    /// Somebody is registered, and this token is not theirs.
+    pub(crate) fn of(known: &Credentials, token: Option<&str>) -> Result<Self, Refusal> {
+        if known.is_empty() {
+            return Ok(Self::Anybody);
+        }
+        let token = token.ok_or_else(Refusal::login_required)?;
+        known.get(token).cloned().map(Self::Known).ok_or_else(Refusal::invalid_credentials)
+    }
+
+    pub(crate) fn may(&self, permission: &str, bucket: &str, name: Option<&str>) -> bool {
+        let Self::Known(credential) = self else { return true };
+        credential.grants.iter().any(|grant| {
+            grant.bucket.as_deref().is_none_or(|only| only == bucket)
+                && grant.prefix.as_deref().is_none_or(|only| name.is_some_and(|name| name.starts_with(only)))
+                && grant.allow.iter().any(|entry| covers(entry, permission))
+        })
+    }
+
+    /// # Errors
+    /// 403 that names the permission.
+    pub(crate) fn need(&self, permission: &str, bucket: &str, name: Option<&str>) -> Result<(), Refusal> {
+        if self.may(permission, bucket, name) {
+            return Ok(());
+        }
+        let who = match self {
+            Self::Anybody => "Anonymous caller",
+            Self::Known(credential) => &credential.name,
+        };
+        Err(Refusal::denied(who, permission, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(grants: &[(&str, Option<&str>, Option<&str>)]) -> Who {
+        let grants = grants.iter().map(|(allow, bucket, prefix)| Grant {
+            allow: vec![(*allow).to_owned()],
+            bucket: bucket.map(str::to_owned),
+            prefix: prefix.map(str::to_owned),
+        });
+        Who::Known(Credential { name: "writer@p".to_owned(), grants: grants.collect() })
+    }
+
+    #[test]
+    fn a_grant_ends_at_its_bucket_its_prefix_and_its_permission() {
+        let who = who(&[
+            ("roles/storage.objectCreator", Some("a"), None),
+            ("storage.objects.get", None, Some("x/")),
+        ]);
+        assert!(who.may("storage.objects.create", "a", Some("n")));
+        assert!(!who.may("storage.objects.create", "b", Some("n")));
+        assert!(!who.may("storage.objects.delete", "a", Some("n")));
+        assert!(who.may("storage.objects.get", "b", Some("x/1")));
+        assert!(!who.may("storage.objects.get", "b", Some("y/1")));
+        let refusal = who.need("storage.objects.delete", "a", Some("n")).unwrap_err();
+        assert!(refusal.said().starts_with("writer@p does not have storage.objects.delete access"));
+    }
+
+    #[test]
+    fn strangers_are_refused_once_somebody_is_known() {
+        let mut known = Credentials::new();
+        assert!(matches!(Who::of(&known, None), Ok(Who::Anybody)));
+        known.insert("t".to_owned(), Credential::default());
+        assert_eq!(Who::of(&known, Some("u")).unwrap_err().status, 401);
+        assert_eq!(Who::of(&known, None).unwrap_err().reason, "required");
+        assert!(matches!(Who::of(&known, Some("t")), Ok(Who::Known(_))));
+    }
+}

@@ -1,0 +1,13 @@
+//! The simulator against clients that are not ours, and against what Google's documentation says.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests stop at the first surprise"
+)]
+
+mod races;
+mod suite;
+mod support;
+mod xml;

@@ -36,7 +36,9 @@ need_compiler() {
 
 need_target
 need_compiler
-env "CC_${target//-/_}=musl-gcc" cargo build --release --locked --bin seawall --target "$target" >&2
+# The allocator: few arenas and freed memory back to the kernel soon, so that peaks stay what the work needs.
+env "CC_${target//-/_}=musl-gcc" JEMALLOC_SYS_WITH_MALLOC_CONF=narenas:4,dirty_decay_ms:200,muzzy_decay_ms:0 \
+    cargo build --release --locked --bin seawall --target "$target" >&2
 # A program that needs a loader names it in a header of the type INTERP.
 readelf --program-headers --dynamic --wide "$built" | grep -E 'INTERP|NEEDED' >&2 && die "$built is not static"
 say "$built: static, $(stat -c %s "$built") bytes"

@@ -1,8 +1,13 @@
 //! The JSON API: what everybody but `object_store` speaks.
 //!
-//! "JSON API overview" (cloud.google.com/storage/docs/json_api) and the pages of its methods.
+//! "JSON API overview" (cloud.google.com/storage/docs/json_api) and the pages of its methods. `fields` and `projection` are passed over: the
+//! answer is always the whole resource. Deliberately not simulated, and answered 501: access lists, IAM policies, notifications, batches,
+//! folders, lists by pattern.
 
 mod buckets;
+mod objects;
+mod resource;
+mod upload;
 
 pub(crate) use buckets::resource;
 
@@ -24,6 +29,17 @@ pub(crate) fn answer(asked: &Asked<'_>) -> Result<Reply, Refusal> {
         Operation::BucketLock => buckets::lock(asked),
         Operation::BucketDelete => buckets::delete(asked),
         Operation::BucketTest => buckets::test_permissions(asked),
+        Operation::ObjectGet | Operation::ObjectHead => objects::get(asked),
+        Operation::ObjectList => objects::list(asked),
+        Operation::ObjectDelete => objects::delete(asked),
+        Operation::ObjectPatch => objects::patch(asked),
+        Operation::ObjectCompose => objects::compose(asked),
+        Operation::ObjectCopy => objects::copy(asked),
+        Operation::ObjectRestore => objects::restore(asked),
+        Operation::ObjectPut => upload::insert(asked),
+        Operation::SessionStart => upload::start(asked),
+        Operation::SessionPut => upload::put(asked),
+        Operation::SessionCancel => upload::cancel(asked),
         _ => Err(Refusal::not_simulated("this JSON request")),
     }
 }

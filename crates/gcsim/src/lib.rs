@@ -14,12 +14,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#![expect(
-    dead_code,
-    unused_imports,
-    reason = "the JSON calls on objects, the next piece, use what is there for them"
-)]
-
 mod blobs;
 mod call;
 mod client;

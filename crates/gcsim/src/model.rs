@@ -6,12 +6,15 @@
 
 mod bucket;
 mod bucket_calls;
+mod compose;
 mod delete;
 mod list;
 mod object;
+mod patch;
 mod preconditions;
 mod read;
 mod rules;
+mod sessions;
 mod upload;
 mod upload_calls;
 mod write;
@@ -24,10 +27,14 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use bucket::{Bucket, RetentionPolicy, SoftDelete};
 pub(crate) use bucket_calls::BucketChange;
-pub(crate) use list::{Listing, Page};
+pub(crate) use compose::Component;
+pub(crate) use list::Listing;
 pub(crate) use object::{About, ObjectRetention, State, Version, hex};
+pub(crate) use patch::{Hold, ObjectChange, RetentionChange};
 pub(crate) use preconditions::Preconditions;
 pub(crate) use read::At;
+pub(crate) use rules::retained_until;
+pub(crate) use sessions::{Chunk, Progress};
 pub(crate) use upload::{Session, Upload, Wishes};
 pub(crate) use write::{Payload, Target};
 
@@ -110,6 +117,7 @@ impl World {
     /// # Errors
     /// The directory cannot be read or written.
     pub(crate) fn replay(&mut self, changes: Vec<Vec<Change>>, journal: Journal) -> io::Result<()> {
+        let lines = changes.len();
         for change in changes.into_iter().flatten() {
             self.apply(change);
         }
@@ -119,6 +127,11 @@ impl World {
         referred
             .extend(self.sessions.values().flat_map(|session| session.chunks.iter().map(|(blob, _)| *blob)));
         self.blobs.keep_only(&referred)?;
+        let mut journal = journal;
+        let snapshot = self.snapshot();
+        if lines > 2 * snapshot.len() + 1000 {
+            journal.begin_anew(&snapshot)?;
+        }
         self.journal = Some(journal);
         Ok(())
     }

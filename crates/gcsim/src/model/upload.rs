@@ -11,6 +11,7 @@ use super::object::{About, ObjectRetention};
 use super::preconditions::Preconditions;
 use crate::hashes::Hashes;
 use crate::moment::Moment;
+use crate::rights::Credential;
 
 /// A part of a multipart upload.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) bucket: String,
     pub(crate) name: String,
+    /// Who started it; absent: it may do everything.
+    pub(crate) who: Option<Credential>,
     pub(crate) wishes: Wishes,
     pub(crate) started: Moment,
     /// Blobs of the chunks so far, with their lengths.

@@ -136,7 +136,7 @@ impl World {
             md5: None,
             components: None,
         };
-        self.put_and(target, payload, wishes, vec![Change::UploadGone(id.to_owned())])
+        self.put_and(target, payload, wishes, &|_| vec![Change::UploadGone(id.to_owned())])
     }
 
     /// # Errors

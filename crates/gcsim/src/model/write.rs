@@ -75,16 +75,16 @@ impl World {
         payload: Payload,
         wishes: Wishes,
     ) -> Result<Version, Refusal> {
-        self.put_and(target, payload, wishes, Vec::new())
+        self.put_and(target, payload, wishes, &|_| Vec::new())
     }
 
-    /// As [`Self::put`], with other changes in the same step.
+    /// As [`Self::put`], with other changes in the same step, made of the new generation.
     pub(crate) fn put_and(
         &mut self,
         target: Target<'_>,
         payload: Payload,
         wishes: Wishes,
-        also: Vec<Change>,
+        also: &dyn Fn(u64) -> Vec<Change>,
     ) -> Result<Version, Refusal> {
         let result = self.try_put(target, payload, wishes, also);
         if result.is_err() {
@@ -98,7 +98,7 @@ impl World {
         target: Target<'_>,
         payload: Payload,
         wishes: Wishes,
-        also: Vec<Change>,
+        also: &dyn Fn(u64) -> Vec<Change>,
     ) -> Result<Version, Refusal> {
         self.may_put(target, &wishes)?;
         self.may_write_again(target.bucket, target.name)?;
@@ -110,7 +110,7 @@ impl World {
             changes.push(displaced(bucket, target.name, live, now));
         }
         changes.push(version_change(target.bucket, target.name, version.clone()));
-        changes.extend(also);
+        changes.extend(also(version.generation));
         self.commit(changes)?;
         self.written_now(target.bucket, target.name);
         Ok(version)

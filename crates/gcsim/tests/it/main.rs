@@ -7,7 +7,11 @@
     reason = "helpers of tests stop at the first surprise"
 )]
 
+mod json;
+mod protection;
 mod races;
+mod resumable;
+mod rights;
 mod suite;
 mod support;
 mod xml;

@@ -7,7 +7,9 @@
     reason = "helpers of tests stop at the first surprise"
 )]
 
+mod faults;
 mod json;
+mod persistence;
 mod protection;
 mod races;
 mod resumable;

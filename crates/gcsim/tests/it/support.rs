@@ -55,6 +55,7 @@ pub(crate) fn http() -> reqwest::Client {
 
 /// The JSON API, spoken by hand as whoever has a token.
 pub(crate) struct Json {
+    client: reqwest::Client,
     url: String,
     token: String,
 }
@@ -67,13 +68,13 @@ impl Json {
     }
 
     pub(crate) fn with_token(control: &Control, token: &str) -> Self {
-        Self { url: control.url(), token: token.to_owned() }
+        Self { client: http(), url: control.url(), token: token.to_owned() }
     }
 
     /// A request beneath `/storage/v1/b`, with a JSON body where one is given.
     pub(crate) async fn call(&self, method: &str, path: &str, body: &serde_json::Value) -> Said {
         let url = format!("{}/storage/v1/b{path}", self.url);
-        let mut request = http().request(method.parse().unwrap(), url).bearer_auth(&self.token);
+        let mut request = self.client.request(method.parse().unwrap(), url).bearer_auth(&self.token);
         if !body.is_null() {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -99,7 +100,7 @@ impl Json {
     /// Bytes alone, with more of a query where one is given.
     pub(crate) async fn upload(&self, name: &str, more: &str, bytes: &'static str) -> Said {
         let url = format!("{}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={name}{more}", self.url);
-        said(http().post(url).bearer_auth(&self.token).body(bytes).send().await.unwrap()).await
+        said(self.client.post(url).bearer_auth(&self.token).body(bytes).send().await.unwrap()).await
     }
 
     /// The object's generation, of an upload that must work.

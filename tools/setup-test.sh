@@ -161,19 +161,29 @@ need_nextest() {
     cargo install --locked --quiet cargo-nextest --version "$nextest_version"
 }
 
-# Python with the packages of tools/rescue.py, behind one command: .cache/rescue/python.
-need_rescue_python() {
-    local pins=tools/pins/rescue-requirements.txt place=$cache/rescue stamp
-    stamp="$(digest_of $pins) $(python3 --version)"
-    if [ "$(cat $place/.pin 2>/dev/null)" = "$stamp" ]; then return; fi
-    say "installing the Python packages of tools/rescue.py"
-    rm -rf $place; mkdir -p $place
+# Python with the packages that a list pins, behind one command: .cache/<place>/python.
+need_python() {
+    local what=$1 pins=$2 place=$cache/$3 imports=$4 stamp
+    stamp="$(digest_of "$pins") $(python3 --version)"
+    if [ "$(cat "$place/.pin" 2>/dev/null)" = "$stamp" ]; then return; fi
+    say "installing the Python packages of $what"
+    rm -rf "$place"; mkdir -p "$place"
     python3 -m pip install -q --disable-pip-version-check --no-warn-script-location --require-hashes --only-binary=:all: \
-        --no-deps --target $place/packages -r $pins >&2
-    printf '#!/bin/sh\nPYTHONPATH="$(dirname "$(readlink -f "$0")")/packages" exec python3 "$@"\n' > $place/python
-    chmod -R a+rX $place; chmod a+x $place/python
-    $place/python -c 'import blake3, cryptography.hazmat.primitives.ciphers.aead, pyrage, zstandard'
-    echo "$stamp" > $place/.pin
+        --no-deps --target "$place/packages" -r "$pins" >&2
+    printf '#!/bin/sh\nPYTHONPATH="$(dirname "$(readlink -f "$0")")/packages" exec python3 "$@"\n' > "$place/python"
+    chmod -R a+rX "$place"; chmod a+x "$place/python"
+    "$place/python" -c "import $imports"
+    echo "$stamp" > "$place/.pin"
+}
+
+need_rescue_python() {
+    need_python tools/rescue.py tools/pins/rescue-requirements.txt rescue \
+        'blake3, cryptography.hazmat.primitives.ciphers.aead, pyrage, zstandard'
+}
+
+# What holds the GCS simulator to what Google's own client expects.
+need_google_client() {
+    need_python "Google's storage client" tools/pins/google-client-requirements.txt google-client google.cloud.storage
 }
 
 mkdir -p "$cache"
@@ -187,3 +197,4 @@ need_icu_server
 need_server_user
 need_nextest
 need_rescue_python
+need_google_client

@@ -43,8 +43,9 @@ impl Call {
         self.query.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
     }
 
+    /// Google's own clients write `true` and `True`.
     pub(crate) fn flag(&self, key: &str) -> bool {
-        self.asked(key) == Some("true")
+        self.asked(key).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// # Errors

@@ -92,7 +92,10 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Resp
         token: call.token(),
     };
     let (rule, fault) = shared.faults.strike(&seen).unwrap_or_default();
-    sleep(Duration::from_millis(fault.delay_ms)).await;
+    if fault.delay_ms > 0 {
+        // Also a sleep of nothing waits for the next tick.
+        sleep(Duration::from_millis(fault.delay_ms)).await;
+    }
     let (body, whole) = receive(body, &fault).await;
     let (operation, bucket, bytes_in) = (route.operation, route.bucket.clone(), body.len());
     let request = Arrived { shared: Arc::clone(&shared), call, route, body, whole, rule, fault };

@@ -137,7 +137,8 @@ pub(crate) fn hold(fields: &Map<String, Value>) -> Hold {
 /// 400.
 pub(crate) fn retention(fields: &Map<String, Value>) -> Result<RetentionChange, Refusal> {
     let Some(value) = fields.get("retention") else { return Ok(RetentionChange::Keep) };
-    if value.as_object().is_none_or(Map::is_empty) {
+    // Google's own client removes it with nulls for both fields.
+    if value.as_object().is_none_or(|fields| fields.values().all(Value::is_null)) {
         return Ok(RetentionChange::Remove);
     }
     let locked = match value["mode"].as_str() {

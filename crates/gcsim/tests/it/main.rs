@@ -11,6 +11,7 @@ mod faults;
 mod json;
 mod persistence;
 mod protection;
+mod python;
 mod races;
 mod resumable;
 mod rights;

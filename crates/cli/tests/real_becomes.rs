@@ -14,6 +14,7 @@ use seawall_testkit::workload::{Options, SETTINGS, Workload, judge};
 use seawall_testkit::{Context, Failure, Result, Server, StopMode, oracles, run_seawall};
 use serde_json::Value;
 use support::regions::objects;
+use support::standby::{backup_of, copied, settings_of, streams};
 use support::{RECOVERY_LIMIT, Site, json, recovered, says};
 
 /// A site with rows up to 1000 in a backup.
@@ -60,11 +61,6 @@ fn standby_of(site: &Site, directory: &Path) -> Result<Server> {
     standby.start()?;
     streams(&mut standby)?;
     Ok(standby)
-}
-
-fn streams(standby: &mut Server) -> Result<()> {
-    let streams = "SELECT status = 'streaming' FROM pg_stat_wal_receiver";
-    standby.wait_for("streaming", RECOVERY_LIMIT, |one| Ok(one.value(streams).is_ok_and(|is| is == "t")))
 }
 
 fn becomes_a_standby(major: u16) -> Result<()> {
@@ -387,59 +383,6 @@ fn a_standby_that_may_succeed_archives_once_it_is_promoted() -> Result<()> {
     is_followed(&site, 2500)
 }
 
-/// Settings as on the standby's host: its directory and its socket, the same repository.
-fn settings_of(site: &Site, standby: &Server) -> Result<PathBuf> {
-    let of = |server: &Server| {
-        [server.data_directory(), &server.socket_directory()].map(|path| path.display().to_string())
-    };
-    let text = of(&site.server)
-        .into_iter()
-        .zip(of(standby))
-        .fold(site.settings_text(), |text, (from, to)| text.replace(&from, &to));
-    let path = site.home().path().join("standby.toml");
-    write_file(&path, text, 0o600)?;
-    Ok(path)
-}
-
-/// A standby as most are made: by `pg_basebackup`, with its primary's settings.
-fn copied_standby(site: &Site) -> Result<Server> {
-    let directory = site.home().path().join("standby");
-    let mut copy = site.server.binaries().command("pg_basebackup");
-    copy.args([
-        "--write-recovery-conf",
-        "--checkpoint=fast",
-        "--port=5432",
-        "--username=postgres",
-        "--pgdata",
-    ]);
-    copy.arg(&directory).arg("--host").arg(site.server.socket_directory());
-    run_as_server_user(&mut copy)?;
-    write_file(&directory.join("standby.signal"), "", 0o600)?;
-    let socket = site.server.socket_directory();
-    let primary = format!("primary_conninfo = 'host={} port=5432 user=postgres'\n", socket.display());
-    let auto = directory.join("postgresql.auto.conf");
-    write_file(&auto, std::fs::read_to_string(&auto)? + &primary, 0o600)?;
-    let mut standby = Server::existing(site.server.major(), &directory)?;
-    standby.start()?;
-    streams(&mut standby)?;
-    Ok(standby)
-}
-
-/// A backup of the standby, with the primary at work: its checkpoints and its segments are what the standby waits for.
-fn backup_of_standby(site: &Site, settings: &Path) -> Result<Value> {
-    let backup = || run_seawall(["-c".as_ref(), settings.as_os_str(), "backup".as_ref(), "--json".as_ref()]);
-    std::thread::scope(|scope| {
-        let backup = scope.spawn(backup);
-        while !backup.is_finished() {
-            site.server.execute("CHECKPOINT")?;
-            site.server.execute("SELECT pg_switch_wal()")?;
-            std::thread::sleep(std::time::Duration::from_millis(300));
-        }
-        let ended = backup.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        json(&ended?.expect_code(0)?)
-    })
-}
-
 #[test]
 fn a_backup_of_a_streaming_standby_restores_what_the_primary_committed() -> Result<()> {
     let mut builder = Server::builder(17).archive_command("false");
@@ -449,10 +392,10 @@ fn a_backup_of_a_streaming_standby_restores_what_the_primary_committed() -> Resu
     let site = Site::new(builder.start()?)?;
     site.backup(&[])?;
     site.archive_all()?;
-    let standby = copied_standby(&site)?;
+    let standby = copied(&site, "standby")?;
     let workload = Workload::start(&site.server, Options { writers: 4, ..Options::default() })?;
     workload.wait_for_commits(60)?;
-    let report = backup_of_standby(&site, &settings_of(&site, &standby)?)?;
+    let report = backup_of(&site, &settings_of(&site, &standby, "standby")?, &[])?;
     let id = report["backup"].as_str().unwrap_or_default().to_owned();
     workload.wait_for_commits(60)?;
     let ledger = workload.finish(&site.server)?;

@@ -1,12 +1,15 @@
 //! A site as a DBA sets it up: a server, a role that may do no more than it must, a repository in two regions, two identities.
 //!
 //! Promises: everything happens through command lines that users type; `seawall` connects as the least-privileged role made
-//! from the engine's own grants; nothing here looks into the repository's formats. What damages objects is in [`regions`].
+//! from the engine's own grants; nothing here looks into the repository's formats. What damages objects is in [`regions`],
+//! other servers of the cluster in [`standby`].
 
 #![allow(dead_code, reason = "each test binary uses the part it needs")]
 
+pub(crate) mod by_wal;
 pub(crate) mod documented;
 pub(crate) mod regions;
+pub(crate) mod standby;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ use crate::envelope::HeaderFault;
 use crate::error::{Fault, ObjectError};
 use crate::id::{Generation, SystemId};
 use crate::keys::{DIGEST_BYTES, Digest, DigestKey, WriterKey};
-use crate::layout::{Named, ObjectName, Place};
+use crate::layout::{Named, Place};
 use crate::object::{BuildError, ObjectBuilder, OpenHead, SealedObject, WholeObject};
 use crate::seal::{Protection, Sealer};
 use crate::wal_index::{Changes, SegmentIndex};
@@ -240,11 +240,6 @@ impl Chapter {
         Self::checked(folder, segment_size, words.segments, changes)
     }
 
-    /// The name of its object.
-    pub fn name(&self, place: &Place) -> ObjectName {
-        Named::Chapter { place: place.clone(), folder: self.folder }.to_name()
-    }
-
     /// What it is compared by: the digest of its plain bytes.
     ///
     /// # Errors
@@ -253,7 +248,7 @@ impl Chapter {
         Ok(key.digest(&self.encode()?))
     }
 
-    /// Seals it for its place.
+    /// Seals it for its place, as the first of its folder.
     ///
     /// # Errors
     /// It is too long.
@@ -265,11 +260,27 @@ impl Chapter {
         compressor: &mut Compressor,
         entropy: &mut dyn Entropy,
     ) -> Result<SealedObject, ChapterError> {
+        self.seal_as((place, 0), sealer, key, compressor, entropy)
+    }
+
+    /// Seals it for its place, under a number of its folder: those before it are damaged.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn seal_as(
+        &self,
+        (place, number): (&Place, u32),
+        sealer: &Sealer,
+        key: &WriterKey,
+        compressor: &mut Compressor,
+        entropy: &mut dyn Entropy,
+    ) -> Result<SealedObject, ChapterError> {
         let plain = self.encode()?;
         let header =
             ChapterHeader { system: place.system, folder: self.folder, segment_size: self.segment_size };
         let fields = header_fields(&header)?;
-        let object = ObjectBuilder::new(sealer, &self.name(place), fields, Protection::Meta, None, entropy)?;
+        let name = Named::Chapter { place: place.clone(), folder: self.folder, number }.to_name();
+        let object = ObjectBuilder::new(sealer, &name, fields, Protection::Meta, None, entropy)?;
         Ok(object.finish_document(&plain, compressor, sealer.digest_key(), key)?)
     }
 
@@ -287,7 +298,7 @@ impl Chapter {
         let plain = whole.all_frames(CHAPTER_BYTES_MAX, decompressor)?;
         head.verify_plain(&digest_key.digest(&plain))?;
         let header: ChapterHeader = head.header_as()?;
-        let named = matches!(head.name().named(), Named::Chapter { place, folder }
+        let named = matches!(head.name().named(), Named::Chapter { place, folder, .. }
             if (place.system, *folder) == (header.system, header.folder));
         if !named {
             return Err(strange("it is another chapter than its name says".to_owned()));

@@ -93,6 +93,8 @@ pub enum Named {
         place: Place,
         /// Which folder.
         folder: WalFolder,
+        /// 0, and one more where the one before is damaged.
+        number: u32,
     },
     /// A policy of retention that was in force; signed text.
     Policy {
@@ -252,8 +254,9 @@ impl Named {
             Self::Manifest { place, backup } => format!("{}{backup}", place.manifests()),
             Self::Wal { place, file } => wal_text(place, *file),
             Self::WalPart { place, file, part } => format!("{}.p{part}", wal_text(place, (*file).into())),
-            Self::Chapter { place, folder } => {
-                format!("{}{folder}", place.chapters_timeline(folder.timeline()))
+            Self::Chapter { place, folder, number } => {
+                let again = if *number == 0 { String::new() } else { format!(".{number}") };
+                format!("{}{folder}{again}", place.chapters_timeline(folder.timeline()))
             }
             Self::Policy { cluster, number } => format!("{}{number}", prefix::policies(cluster)),
             Self::Tombstone { place, id } => format!("{}{id}", place.tombstones()),
@@ -385,7 +388,7 @@ fn parse_of_place(place: Place, rest: &str) -> Option<Named> {
             }
         }
         "wal" => parse_wal(place, rest.rsplit('/').next()?),
-        "chapter" => Some(Named::Chapter { place, folder: rest.rsplit('/').next()?.parse().ok()? }),
+        "chapter" => parse_chapter(place, rest.rsplit('/').next()?),
         "tombstone" => parse_tombstone(place, rest),
         "hold" => match rest.strip_suffix(".released") {
             Some(id) => Some(Named::HoldReleased { place, id: id.parse().ok()? }),
@@ -407,6 +410,14 @@ fn parse_tombstone(place: Place, rest: &str) -> Option<Named> {
     }
     let region = RegionLabel::new(behind.strip_prefix("done.")?)?;
     Some(Named::TombstoneDone { place, id, region })
+}
+
+fn parse_chapter(place: Place, last: &str) -> Option<Named> {
+    let (folder, number) = match last.split_once('.') {
+        Some((folder, number)) => (folder, number_from_1(number)?),
+        None => (last, 0),
+    };
+    Some(Named::Chapter { place, folder: folder.parse().ok()?, number })
 }
 
 fn parse_wal(place: Place, last: &str) -> Option<Named> {

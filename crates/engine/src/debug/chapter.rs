@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::find;
 use super::index::{ForkReport, fork_report};
+use crate::archive::chapters::is_damage;
 use crate::error::Result;
 use crate::monitor::Finding;
 use crate::repository::Repository;
@@ -34,7 +35,7 @@ pub struct ChapterReport {
     pub findings: Vec<Finding>,
 }
 
-/// Reads the chapter of a folder.
+/// Reads the chapter of a folder: the first that is not damaged.
 ///
 /// # Errors
 /// It is missing, or damaged in every region.
@@ -43,11 +44,23 @@ pub async fn chapter(
     system: Option<SystemIdentifier>,
     folder: WalFolder,
 ) -> Result<ChapterReport> {
-    let found = find(repository, system, |place| Named::Chapter { place, folder }).await?;
-    let (chapter, writer) = repository.chapter(&found.name).await?;
+    let first = find(repository, system, |place| Named::Chapter { place, folder, number: 0 }).await?;
+    let mut read = repository.chapter(&first.name).await;
+    for number in 1.. {
+        if !read.as_ref().is_err_and(is_damage) {
+            break;
+        }
+        let name = Named::Chapter { place: first.place.clone(), folder, number }.into();
+        match repository.chapter(&name).await {
+            // The damaged one before it is what there is to tell.
+            Err(error) if !is_damage(&error) => break,
+            next => read = next,
+        }
+    }
+    let (chapter, writer) = read?;
     Ok(ChapterReport {
-        cluster: found.place.cluster.to_string(),
-        system: found.place.system.to_string(),
+        cluster: first.place.cluster.to_string(),
+        system: first.place.system.to_string(),
         folder: folder.to_string(),
         segment_size: chapter.segment_size().bytes(),
         writer: writer.to_string(),

@@ -11,7 +11,7 @@ use crate::archive::testing::Bench;
 
 fn chapter(bench: &Bench, number: u64) -> ObjectName {
     let segment = SegmentName::new(Timeline::FIRST, SegmentNo(number), bench.size).unwrap();
-    Named::Chapter { place: bench.place(), folder: WalFolder::of(segment) }.into()
+    Named::Chapter { place: bench.place(), folder: WalFolder::of(segment), number: 0 }.into()
 }
 
 async fn put(bench: &Bench, name: &ObjectName) {

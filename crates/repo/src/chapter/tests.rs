@@ -133,7 +133,8 @@ fn a_chapter_is_read_back_and_only_under_its_own_name() {
         let digest_key = keys.digest_key(whole.head().generation(), world.trust.repository()).unwrap();
         assert_eq!(Chapter::open(&whole, &digest_key, &mut decompressor), Ok(written.clone()));
         assert_eq!(written.digest(&digest_key), Ok(digest));
-        let other = Named::Chapter { place: place(), folder: "0000000300000003".parse().unwrap() }.to_name();
+        let other = Named::Chapter { place: place(), folder: "0000000300000003".parse().unwrap(), number: 0 }
+            .to_name();
         assert!(WholeObject::open(&other, &bytes, &world.trust, None, &keys, &mut decompressor).is_err());
     }
 }

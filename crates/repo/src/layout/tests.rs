@@ -50,8 +50,12 @@ fn names_are_as_documented() {
         "orders/7575/wal/00000001/0000000100000A2B/0000000100000A2B000000FF.p7"
     );
     assert_eq!(
-        text(Named::Chapter { place: place(), folder: WalFolder::of(segment) }),
+        text(Named::Chapter { place: place(), folder: WalFolder::of(segment), number: 0 }),
         "orders/7575/chapter/00000001/0000000100000A2B"
+    );
+    assert_eq!(
+        text(Named::Chapter { place: place(), folder: WalFolder::of(segment), number: 2 }),
+        "orders/7575/chapter/00000001/0000000100000A2B.2"
     );
     let id: RecordId = backup().to_string().parse().unwrap();
     let region = RegionLabel::new("eu.west-1").unwrap();
@@ -186,8 +190,11 @@ fn any_named() -> impl Strategy<Value = Named> {
             file: PartedFile::Partial(segment),
             part
         }),
-        (any_place(), any_segment())
-            .prop_map(|(place, segment)| Named::Chapter { place, folder: WalFolder::of(segment) }),
+        (any_place(), any_segment(), any::<u32>()).prop_map(|(place, segment, number)| Named::Chapter {
+            place,
+            folder: WalFolder::of(segment),
+            number
+        }),
         (any_place(), 1..=u32::MAX)
             .prop_map(|(place, number)| Named::Policy { cluster: place.cluster, number }),
         (any_place(), any_record(), "[a-z][a-z0-9.-]{0,20}", 0..7u8).prop_map(

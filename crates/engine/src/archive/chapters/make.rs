@@ -2,7 +2,8 @@
 //!
 //! Commit point: the object, create-only, to every region of the operation. Promises: a bounded number of segments is read, the newest
 //! folders first; whatever goes wrong is told and spoils nothing, for a chapter is a cache. Two hosts that put one at the same time
-//! are harmless: the first stays.
+//! are harmless: the first stays. One that is damaged in every region is left where it is, and another put under the next number; to
+//! find such ones a run reads one of those that are there whole, another one each day.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::object::SealedObject;
 use seawall_store::{Listed, Put, RegionSet};
 
-use super::{AHEAD, segment_name};
+use super::{AHEAD, NUMBERS, is_damage, segment_name};
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
 use crate::repository::{Levels, Repository, WorldEntropy, object_error};
@@ -44,11 +45,13 @@ pub(crate) async fn write_missing(
     before: Lsn,
 ) -> Made {
     let mut made = Made::default();
-    for folder in folders_before(history, before, size) {
+    let folders: Vec<WalFolder> = folders_before(history, before, size).collect();
+    let looked_at = folders.get(turn(repository, folders.len())).copied();
+    for folder in folders {
         if made.read + u64::from(WalFolder::count(size)) > u64::from(SEGMENTS_MAX) {
             break;
         }
-        match write_one(repository, set, place, size, folder, &mut made).await {
+        match write_one(repository, set, place, size, (folder, looked_at == Some(folder)), &mut made).await {
             Ok(()) => {}
             Err(error) => {
                 repository.notice(Finding {
@@ -84,14 +87,15 @@ async fn write_one(
     set: &RegionSet,
     place: &Place,
     size: WalSegmentSize,
-    folder: WalFolder,
+    (folder, is_looked_at): (WalFolder, bool),
     made: &mut Made,
 ) -> Result<()> {
-    if is_there(repository, place, folder).await? || !is_full(repository, place, size, folder).await? {
+    let Some(number) = free_number(repository, place, folder, is_looked_at).await? else { return Ok(()) };
+    if !is_full(repository, place, size, folder).await? {
         return Ok(());
     }
     let Some(chapter) = read_segments(repository, place, size, folder, made).await? else { return Ok(()) };
-    let Some(object) = sealed(repository, place, &chapter)? else { return Ok(()) };
+    let Some(object) = sealed(repository, place, number, &chapter)? else { return Ok(()) };
     let (name, bytes, _) = object.into_parts();
     let puts = set.put_all(name.as_str(), &bytes.into()).await;
     let stored = puts.iter().filter(|(_, put)| matches!(put, Ok(Put::Created | Put::AlreadyThere))).count();
@@ -106,10 +110,35 @@ async fn write_one(
     }
 }
 
-async fn is_there(repository: &Repository, place: &Place, folder: WalFolder) -> Result<bool> {
-    let name: ObjectName = Named::Chapter { place: place.clone(), folder }.into();
-    let answers = repository.regions().each(|region| region.head(name.as_str())).await;
-    Ok(answers.into_iter().any(|(_, answer)| answer.is_ok()))
+/// Whose turn it is to be read whole: each day another one's.
+fn turn(repository: &Repository, folders: usize) -> usize {
+    let day = repository.world().clock.now_unix_us() / (24 * 3600 * 1_000_000);
+    usize::try_from(day).ok().and_then(|day| day.checked_rem(folders)).unwrap_or(0)
+}
+
+/// Under which number a chapter is missing; none where there is one. Only one that is looked at is known to be damaged.
+async fn free_number(
+    repository: &Repository,
+    place: &Place,
+    folder: WalFolder,
+    is_looked_at: bool,
+) -> Result<Option<u32>> {
+    for number in 0..NUMBERS {
+        let name: ObjectName = Named::Chapter { place: place.clone(), folder, number }.into();
+        let answers = repository.regions().each(|region| region.head(name.as_str())).await;
+        if !answers.into_iter().any(|(_, answer)| answer.is_ok()) {
+            return Ok(Some(number));
+        }
+        if !is_looked_at {
+            return Ok(None);
+        }
+        match repository.chapter(&name).await {
+            Err(error) if is_damage(&error) => {}
+            Ok(_) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the regions together have every segment of a folder.
@@ -155,13 +184,18 @@ async fn read_segments(
 }
 
 /// None for one that says more than a chapter may: reading its segments is the way then.
-fn sealed(repository: &Repository, place: &Place, chapter: &Chapter) -> Result<Option<SealedObject>> {
+fn sealed(
+    repository: &Repository,
+    place: &Place,
+    number: u32,
+    chapter: &Chapter,
+) -> Result<Option<SealedObject>> {
     let compression = Levels::compression(repository.levels().backup);
     let mut compressor = Compressor::new(compression)
         .map_err(|error| Error::bug("archive.compressor", "zstd could not be set up").because(error))?;
     let mut entropy = WorldEntropy::new(repository.world());
-    let sealed =
-        chapter.seal(place, repository.sealer()?, repository.writer()?, &mut compressor, &mut entropy);
+    let (sealer, key) = (repository.sealer()?, repository.writer()?);
+    let sealed = chapter.seal_as((place, number), sealer, key, &mut compressor, &mut entropy);
     match sealed {
         Ok(object) => Ok(Some(object)),
         Err(seawall_repo::chapter::ChapterError::TooLong { .. }) => Ok(None),

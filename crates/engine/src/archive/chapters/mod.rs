@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use seawall_pg::{SegmentName, WalFileName, WalFolder, WalSegmentSize};
 use seawall_repo::chapter::Chapter;
+use seawall_repo::id::WriterId;
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::wal_index::SegmentIndex;
 
@@ -24,6 +25,8 @@ use crate::repository::Repository;
 
 /// Indexes that are read ahead.
 const AHEAD: usize = 16;
+/// Chapters of one folder at most: each takes the place of one that is damaged.
+const NUMBERS: u32 = 4;
 
 /// Whose chapters are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,6 @@ pub(crate) enum Whose {
 
 /// What WAL says, in the order of positions.
 #[derive(Debug)]
-#[cfg_attr(not(test), allow(dead_code, reason = "for `find`"))]
 pub(crate) enum Told {
     /// All segments of a folder at once: all that was asked for lies in it, and all that lies in it was asked for.
     Folder(Box<Chapter>),
@@ -80,7 +82,6 @@ pub(crate) enum Piece {
 impl<'a> WalSays<'a> {
     /// What these segments say. They may be of several timelines; a folder all of whose segments are among them, side by side and in order, is
     /// answered by its chapter. Read while they are asked for, never all at once.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for `find`"))]
     pub(crate) fn of(self, segments: impl IntoIterator<Item = SegmentName>) -> BoxStream<'a, Told> {
         let pieces = pieces(segments, self.size);
         let read = move |piece: Piece| {
@@ -116,27 +117,41 @@ impl<'a> WalSays<'a> {
         }
     }
 
-    /// The chapter of a folder, if there is one to be believed. A damaged one is told as a finding.
+    /// The chapter of a folder, if there is one to be believed. A damaged one is told as a finding, unless another took its place.
     pub(crate) async fn chapter(&self, folder: WalFolder) -> Option<Chapter> {
-        let name: ObjectName = Named::Chapter { place: self.place.clone(), folder }.into();
-        let (chapter, writer) = match self.repository.chapter(&name).await {
-            Ok(read) => read,
-            Err(error) => {
+        let mut damaged = None;
+        for number in 0..NUMBERS {
+            let name: ObjectName = Named::Chapter { place: self.place.clone(), folder, number }.into();
+            match self.repository.chapter(&name).await {
+                Ok((chapter, writer)) if self.believes(&chapter, &writer) => return Some(chapter),
+                Ok(_) => {}
+                Err(error) if is_damage(&error) => damaged = Some((name, error)),
                 // Nobody has put it yet, or the region is down: reading the segments tells which.
-                if error.kind() == Kind::Data && error.id() != "repository.object-missing" {
-                    self.repository.notice(Finding {
-                        id: "archive.chapter-unusable",
-                        what: format!("{name} cannot be used: {error}"),
-                        hint: Some("nothing depends on it: its segments are read instead; take it away by hand, and a later backup makes it anew".to_owned()),
-                    });
-                }
-                return None;
+                Err(_) => break,
             }
-        };
-        let own = || self.repository.writer().is_ok_and(|key| key.id() == writer);
-        let believed = self.whose == Whose::Anyones || own();
-        (believed && chapter.segment_size() == self.size).then_some(chapter)
+        }
+        if let Some((name, error)) = damaged {
+            self.repository.notice(Finding {
+                id: "archive.chapter-unusable",
+                what: format!("{name} cannot be used: {error}"),
+                hint: Some(
+                    "nothing depends on it: its segments are read instead, and a later backup puts another beside it"
+                        .to_owned(),
+                ),
+            });
+        }
+        None
     }
+
+    fn believes(&self, chapter: &Chapter, writer: &WriterId) -> bool {
+        let own = || self.repository.writer().is_ok_and(|key| key.id() == *writer);
+        (self.whose == Whose::Anyones || own()) && chapter.segment_size() == self.size
+    }
+}
+
+/// Whether there is a chapter, and it is damaged in every region that has it.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    error.kind() == Kind::Data && error.id() != "repository.object-missing"
 }
 
 impl std::fmt::Display for Untold {

@@ -202,6 +202,20 @@ async fn a_damaged_chapter_is_told_and_its_segments_are_read() {
             .any(|finding| finding.id == "archive.chapter-unusable" && finding.what.contains(&name)),
         "{findings:?}"
     );
+    // The next backup puts another beside it, and from then on all is as it was.
+    let repository = bench.as_host("db1").await.unwrap();
+    let (set, history) = (repository.regions().set(), History::root(Timeline::FIRST));
+    let before = Lsn(4 << 30);
+    let healed = write_missing(&repository, &set, &bench.place(), bench.size, &history, before).await;
+    assert_eq!(healed, Made { chapters: 1, read: 4 });
+    let (said, chapters, findings) = joined(&bench, "db1", Whose::Own, 0..4).await;
+    assert_eq!((said, chapters, findings), (directly(0..4), 1, Vec::new()));
+    for store in &bench.memories {
+        use object_store::ObjectStoreExt as _;
+        let path = object_store::path::Path::from(format!("{name}.1"));
+        assert!(store.head(&path).await.is_ok(), "{path}");
+    }
+    assert_eq!(made(&bench, "db1", before).await, Made::default());
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(super) async fn wal(
     let strange = strange
         + each(repository, &place.chapters(), broken, |found| {
             if let Named::Chapter { folder, .. } = *found.name.named() {
-                seen.chapters.insert(folder, found.bytes());
+                *seen.chapters.entry(folder).or_default() += found.bytes();
             }
         })
         .await;

@@ -137,9 +137,9 @@ async fn sealed(ground: &mut Ground, hosts: &Hosts, name: &ObjectName) -> Option
             };
             event.seal(&place, &sealer, key, &mut ground.compressor, &mut entropy).unwrap()
         }
-        Named::Chapter { place, folder } => {
+        Named::Chapter { place, folder, number } => {
             let chapter = chapter_of(folder, ground.bench.size, 9);
-            chapter.seal(&place, &sealer, key, &mut ground.compressor, &mut entropy).unwrap()
+            chapter.seal_as((&place, number), &sealer, key, &mut ground.compressor, &mut entropy).unwrap()
         }
         Named::Wal { file, .. } => {
             let content = wal_content(ground, &file.to_string());

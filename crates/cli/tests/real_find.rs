@@ -93,7 +93,7 @@ const ACCIDENTS: [Accident; 20] = [
     accident(
         &["CREATE TABLE t18 AS SELECT generate_series(1, 50) AS n", "DROP TABLE t18"],
         "drop",
-        &[""],
+        &["t18"],
         None,
     ),
     accident(

@@ -13,6 +13,9 @@ use crate::render::progress::Progress;
 use crate::render::{Output, Page, Span, Style, human};
 use crate::shell;
 
+/// What stands in place of a command.
+pub(super) const OUT_OF_REACH: &str = "the moment before it cannot be recovered to: no backup that is left leads there (it is older than the oldest one, \
+                                       or WAL between a backup and it is missing)";
 /// Relations of one candidate that a person is shown.
 const RELATIONS_SHOWN: usize = 8;
 
@@ -47,7 +50,10 @@ fn page(report: &FindReport, words: &[String]) -> Page {
     for candidate in &report.candidates {
         page.blank();
         candidate_lines(&mut page, candidate);
-        page.indented(2, Span::new(Style::Strong, restore_command(candidate, report, words)));
+        match candidate.from_backup {
+            Some(_) => page.indented(2, Span::new(Style::Strong, restore_command(candidate, report, words))),
+            None => page.indented(2, OUT_OF_REACH),
+        };
     }
     if report.candidates.is_empty() {
         let all = report.findings.is_empty();
@@ -124,6 +130,7 @@ fn rows(candidate: &Candidate) -> String {
 fn name(relation: &Relation) -> String {
     match (&relation.schema, &relation.name) {
         (Some(schema), Some(name)) => shown(&format!("{schema}.{name}")),
+        (None, Some(name)) => shown(name),
         _ => match (relation.oid, relation.file) {
             (Some(oid), _) => format!("relation {oid}"),
             (None, Some(file)) => format!("file {}", file.number),

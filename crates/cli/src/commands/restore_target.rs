@@ -10,7 +10,7 @@ use seawall_engine::text::shown;
 use seawall_engine::words::Time;
 use seawall_engine::{Error, Result};
 
-use super::find::{event_line, headline, target as options_of};
+use super::find::{OUT_OF_REACH, event_line, headline, target as options_of};
 use crate::args::target::{Goal, Target, TimelineChoice};
 use crate::shell;
 
@@ -41,6 +41,9 @@ pub(super) async fn choose(
         if let Some(hint) = &choice.hint {
             text.push_str(&format!("              {hint}\n"));
         }
+    }
+    for candidate in out_of_reach(&report) {
+        text.push_str(&format!("              {} ({OUT_OF_REACH})\n", headline(candidate)));
     }
     for event in newest(&report.events) {
         text.push_str(&format!("              {}\n", event_line(event)));
@@ -87,8 +90,14 @@ async fn last_day(repository: &Repository) -> Result<FindReport> {
     find::run(repository, &options, &Silent).await
 }
 
+/// What can be chosen: the moments that a backup leads to.
 fn choices(report: &FindReport) -> Vec<&Candidate> {
-    report.candidates.iter().rev().take(SHOWN_MAX).collect()
+    report.candidates.iter().rev().filter(|one| one.from_backup.is_some()).take(SHOWN_MAX).collect()
+}
+
+/// What stood out and cannot be chosen.
+fn out_of_reach(report: &FindReport) -> impl Iterator<Item = &Candidate> {
+    report.candidates.iter().rev().filter(|one| one.from_backup.is_none()).take(SHOWN_MAX)
 }
 
 fn newest(events: &[Event]) -> impl Iterator<Item = &Event> {
@@ -113,6 +122,8 @@ fn hinted(error: Error, found: Result<FindReport>, words: &[String]) -> Error {
         let said = choice.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
         error.hint(format!("before {}{said}: {command} {options}", headline(choice)))
     });
+    let error =
+        out_of_reach(&report).fold(error, |error, candidate| error.fact(OUT_OF_REACH, headline(candidate)));
     let error = newest(&report.events).fold(error, |error, event| match &event.what {
         EventWhat::RestorePoint { name } => error.hint(format!(
             "{}: {command} --restore-point {}",

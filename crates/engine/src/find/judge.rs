@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use seawall_pg::Lsn;
 use seawall_pg::wal::RelationId;
+use seawall_pg::{Lsn, SegmentNo};
 use seawall_repo::time::Time;
 use seawall_repo::wal_index::transactions::{Activity, EndedTransaction, How, Transactions};
 use seawall_repo::wal_index::{Mark, MarkWhat};
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::lost::{Hit, Lost, share};
 use super::names::Names;
-use super::report::{Candidate, Event, EventWhat, Target, Weight};
+use super::report::{Candidate, Event, EventWhat, Relation, Target, Weight};
 
 /// Candidates that are kept.
 pub(super) const CANDIDATES_MAX: usize = 5_000;
@@ -28,6 +28,8 @@ const LOST_ROWS: u64 = 20;
 const LOST_PAIRS: usize = 20;
 /// Pairs of a transaction and a file that are open at the same time.
 const OPEN_MAX: usize = 1 << 18;
+/// Files in no list of which it is known where they were made.
+const MADE_MAX: usize = 1 << 16;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -81,6 +83,8 @@ pub(super) struct Judge<'w> {
     /// The most rows that one pair lost.
     lost_rows: u64,
     waiting: Vec<Candidate>,
+    /// In which segment a file in no list was made.
+    pub(super) made: HashMap<RelationId, SegmentNo>,
     pub(super) candidates: Vec<Candidate>,
     pub(super) candidates_more: u64,
     pub(super) events: Vec<Event>,
@@ -99,6 +103,7 @@ impl<'w> Judge<'w> {
             lossy: false,
             lost_rows: 0,
             waiting: Vec::new(),
+            made: HashMap::new(),
             candidates: Vec::new(),
             candidates_more: 0,
             events: Vec::new(),
@@ -108,7 +113,7 @@ impl<'w> Judge<'w> {
     }
 
     /// Takes the next segment.
-    pub(super) fn segment(&mut self, marks: &[Mark], transactions: &Transactions) {
+    pub(super) fn segment(&mut self, number: SegmentNo, marks: &[Mark], transactions: &Transactions) {
         self.lossy |= transactions.left_out > 0;
         self.lost_rows = self.lost_rows.max(transactions.left_out_rows_most);
         if self.begun_before.is_none() {
@@ -119,6 +124,10 @@ impl<'w> Judge<'w> {
         }
         for activity in &transactions.activity {
             self.add(activity);
+            let file = activity.relation;
+            if activity.made && self.made.len() < MADE_MAX && self.names.of_file(file).is_none() {
+                self.made.entry(file).or_insert(number);
+            }
         }
         let mut marks = marks.iter().peekable();
         for ended in &transactions.ended {
@@ -210,6 +219,7 @@ impl<'w> Judge<'w> {
             rows_at_least: false,
             prepared: false,
             target: Target { lsn, before: true },
+            from_backup: None,
             hint: None,
         });
     }
@@ -239,7 +249,9 @@ impl<'w> Judge<'w> {
 
     fn offer(&mut self, ended: &EndedTransaction, operation: Operation, relations: Vec<Hit>) {
         let wanted = self.wanted;
-        let relations: Vec<Hit> = relations.into_iter().filter(|hit| fits(hit, wanted)).collect();
+        // Of one without a name it is not known yet.
+        let relations: Vec<Hit> =
+            relations.into_iter().filter(|hit| !hit.is_named || fits(&hit.relation, wanted)).collect();
         let Some(first) = relations.first() else { return };
         let database = first.database.or(ended.database);
         let rows: Option<u64> = relations
@@ -267,6 +279,7 @@ impl<'w> Judge<'w> {
             rows_at_least: is_row_change && (lossy || began_before),
             prepared: ended.prepared,
             target: Target { lsn: ended.start, before: true },
+            from_backup: None,
             hint,
         };
         self.keep(candidate);
@@ -321,8 +334,8 @@ fn join(files: &mut HashMap<RelationId, Activity>, activity: &Activity) {
         .or_insert(*activity);
 }
 
-fn fits(hit: &Hit, wanted: &Wanted) -> bool {
-    let relation = &hit.relation;
+/// Whether a relation is one that is looked for.
+pub(super) fn fits(relation: &Relation, wanted: &Wanted) -> bool {
     let later = relation.later.as_deref().and_then(|later| later.split_once('.'));
     let of_table = wanted.table.as_ref().is_none_or(|table| {
         relation.name.as_ref() == Some(table) || later.is_some_and(|(_, name)| name == table)

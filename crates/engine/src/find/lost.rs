@@ -39,6 +39,7 @@ pub(super) struct Lost {
     made: Vec<RelationId>,
     /// Rows of `pg_class` that came and went.
     class_inserted: u64,
+    class_updated: u64,
     class_deleted: u64,
     owners: Vec<Option<Oid>>,
 }
@@ -64,6 +65,7 @@ impl Lost {
         let owners = gone.iter().map(|file| names.of_file(*file)).collect();
         Self {
             class_inserted: class(|activity| activity.inserted),
+            class_updated: class(|activity| activity.updated),
             class_deleted: class(|activity| activity.deleted),
             gone,
             made,
@@ -93,7 +95,7 @@ impl Lost {
             }
             let operation = match owner {
                 Some(oid) => self.fate(*oid, file, ended, names),
-                None => self.fate_of_unknown(),
+                None => self.fate_of_unknown(file),
             };
             if let Some(operation) = operation {
                 told.extend(owner);
@@ -153,8 +155,14 @@ impl Lost {
         same_place.then_some(Operation::Truncate)
     }
 
-    fn fate_of_unknown(&self) -> Option<Operation> {
-        (self.made.is_empty() && self.class_deleted > 0).then_some(Operation::Drop)
+    /// What became of a file in no list. TRUNCATE and REINDEX look alike: which it was is told by the relation's kind, once it has a name.
+    fn fate_of_unknown(&self, file: &RelationId) -> Option<Operation> {
+        if self.made.is_empty() && self.class_deleted > 0 {
+            return Some(Operation::Drop);
+        }
+        let only_changed = self.class_updated > 0 && self.class_deleted == 0 && self.class_inserted == 0;
+        let same_place = self.made.iter().any(|made| made.tablespace == file.tablespace);
+        (only_changed && same_place && self.made.len() == self.gone.len()).then_some(Operation::Truncate)
     }
 
     /// Files that took the place of others. They are taken away newest first and made in order; in a rewrite the table's comes first.
@@ -169,9 +177,10 @@ impl Lost {
                 names.follow(*first, *table);
             }
         } else if self.made.len() == self.gone.len() {
-            for (made, owner) in self.made.iter().zip(self.owners.iter().rev()) {
-                if let Some(oid) = owner {
-                    names.follow(*made, *oid);
+            for (made, (gone, owner)) in self.made.iter().zip(self.gone.iter().zip(&self.owners).rev()) {
+                match owner {
+                    Some(oid) => names.follow(*made, *oid),
+                    None => names.follow_unknown(*made, *gone),
                 }
             }
         }

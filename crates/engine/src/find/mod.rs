@@ -8,13 +8,18 @@
 //! never "nothing happened". The position of a candidate is that of the record that made it count: recovery that stops just
 //! before it has everything that had committed before, and nothing of the accident. Reads only what hosts and the identity may.
 
+mod catalog_rows;
+mod content;
 mod dropped_database;
 mod judge;
 mod lost;
+mod named;
 mod names;
+mod reach;
 mod read;
 mod report;
 mod run;
+mod segments;
 
 pub use judge::{Operation, Wanted};
 pub use report::{

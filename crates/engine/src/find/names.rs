@@ -83,12 +83,14 @@ pub(super) struct Names {
     pub(super) snapshots: Vec<Snapshot>,
     /// Files that took the place of known ones.
     followed: HashMap<RelationId, Oid>,
+    /// Files in no list that took the place of others in no list.
+    came_from: HashMap<RelationId, RelationId>,
 }
 
 impl Names {
     pub(super) fn new(mut snapshots: Vec<Snapshot>) -> Self {
         snapshots.sort_by_key(|snapshot| snapshot.coverage.from);
-        Self { snapshots, followed: HashMap::new() }
+        Self { snapshots, ..Self::default() }
     }
 
     /// Whose file this is.
@@ -100,6 +102,17 @@ impl Names {
     /// Notes that a relation has this file from now on.
     pub(super) fn follow(&mut self, file: RelationId, oid: Oid) {
         self.followed.insert(file, oid);
+    }
+
+    /// Notes that this file took the place of another one, neither of which is in a list.
+    pub(super) fn follow_unknown(&mut self, file: RelationId, gone: RelationId) {
+        let first = self.origin(gone);
+        self.came_from.insert(file, first);
+    }
+
+    /// The file that a relation in no list had first.
+    pub(super) fn origin(&self, file: RelationId) -> RelationId {
+        self.came_from.get(&file).copied().unwrap_or(file)
     }
 
     /// What a relation is called, as seen at a position.

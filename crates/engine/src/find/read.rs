@@ -1,11 +1,12 @@
 //! Reading what `find` needs: the lists of names in a backup, and what segments say.
 //!
-//! Promises: a list that cannot be read is told and the others serve; a segment is what its verified object says. The lists are
-//! content and need the private key; what segments say does not.
+//! Promises: a list that cannot be read is told and the others serve; a segment is what its verified object says, or, where it says nothing
+//! or not all, what its records say. Lists and records are content and need the private key; what segments say does not.
 
 use std::collections::HashMap;
 
-use seawall_pg::{SegmentName, WalFileName};
+use seawall_pg::SegmentName;
+use seawall_pg::wal::{Keep, WalOf, WalWalk};
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::map::file_block::{EntryKind, FileBlockReader, LeafChains};
@@ -17,6 +18,9 @@ use seawall_repo::wal_index::SegmentIndex;
 use seawall_repo::wal_index::transactions::Transactions;
 
 use super::names::Snapshot;
+use crate::archive::chapters::{Untold, segment_name};
+use crate::archive::each_piece;
+use crate::archive::index::{Indexer, carry_of};
 use crate::error::{Error, Kind, Result};
 use crate::repository::{Maps, Repository};
 
@@ -27,31 +31,87 @@ pub(super) struct Says {
     pub(super) what: std::result::Result<(SegmentIndex, Transactions), String>,
 }
 
-/// Reads a segment's index and what stands behind it. A missing or damaged one is an answer; an outage is an error.
-pub(super) async fn says(repository: &Repository, place: &Place, segment: SegmentName) -> Result<Says> {
-    let what = match read(repository, place, segment).await {
-        Ok(what) => what,
-        Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-        Err(error) => Err(error.to_string()),
-    };
-    Ok(Says { segment, what })
-}
-
-async fn read(
+/// What stands behind a segment's index, whoever told that. A missing or damaged one is an answer; an outage is an error.
+pub(super) async fn with_transactions(
     repository: &Repository,
     place: &Place,
     segment: SegmentName,
-) -> Result<std::result::Result<(SegmentIndex, Transactions), String>> {
-    let name = Named::Wal { place: place.clone(), file: WalFileName::Segment(segment) }.into();
-    let index = match repository.segment_index(&name).await? {
-        Ok(index) => index,
-        Err(none) => return Ok(Err(format!("it is in the archive without an index: {none}"))),
+    index: std::result::Result<SegmentIndex, Untold>,
+) -> Result<Says> {
+    let what = match index {
+        Ok(index) => {
+            transactions(repository, place, segment).await.map(|behind| behind.map(|all| (index, all)))
+        }
+        Err(Untold::NotIndexed(why)) => Ok(Err(format!("it is in the archive without an index: {why}"))),
+        Err(Untold::Unread(error)) => Err(error),
     };
-    let footer = repository.open_object(&name).await?.footer().await?;
-    Ok(match Transactions::decode(&footer.contents) {
-        Ok(transactions) => Ok((index, transactions)),
-        Err(error) => Err(format!("what it tells of transactions cannot be read: {error}")),
-    })
+    match what {
+        Ok(what) => Ok(Says { segment, what }),
+        Err(error) if error.kind() == Kind::Unavailable => Err(error),
+        Err(error) => Ok(Says { segment, what: Err(error.to_string()) }),
+    }
+}
+
+async fn transactions(
+    repository: &Repository,
+    place: &Place,
+    segment: SegmentName,
+) -> Result<std::result::Result<Transactions, String>> {
+    let footer = repository.open_object(&segment_name(place, segment)).await?.footer().await?;
+    Ok(Transactions::decode(&footer.contents)
+        .map_err(|error| format!("what it tells of transactions cannot be read: {error}")))
+}
+
+/// What records say.
+pub(super) struct ByRecords {
+    pub(super) told: (SegmentIndex, Transactions),
+    /// Why they were not read to the segment's end.
+    pub(super) early: Option<String>,
+}
+
+/// What the records of a segment say, and the one that began in the segment before it.
+///
+/// # Errors
+/// Damaged, out of reach, or cannot be opened. Within: why the records tell nothing; and beside what they tell, why not to the end.
+pub(super) async fn by_records(
+    repository: &Repository,
+    place: &Place,
+    of: WalOf,
+    segment: SegmentName,
+    before: Option<SegmentName>,
+) -> Result<std::result::Result<ByRecords, String>> {
+    let first = |segment: SegmentName| {
+        segment.first_lsn(of.size).map_err(|error| Error::bug("find.segment", "no place").because(error))
+    };
+    let mut carry = None;
+    if let Some(before) = before {
+        let mut walk = WalWalk::new(of, first(before)?, Keep::Meaning);
+        let mut take = |bytes: &[u8]| {
+            walk.take(bytes, &mut |_| {});
+            Ok(true)
+        };
+        each_piece(repository, &segment_name(place, before), &mut take).await?;
+        carry = carry_of(of, &walk.finish());
+    }
+    let mut indexer = Indexer::new(of, first(segment)?, carry);
+    let mut take = |bytes: &[u8]| {
+        indexer.take(bytes);
+        Ok(true)
+    };
+    each_piece(repository, &segment_name(place, segment), &mut take).await?;
+    let (told, early) = match indexer.finish_as_far() {
+        Ok(told) => told,
+        Err(why) => return Ok(Err(why.to_string())),
+    };
+    if told.index.records == 0 {
+        return Ok(Err(early.map_or_else(|| "there are none".to_owned(), |why| why.to_string())));
+    }
+    Ok(Transactions::decode(&told.transactions)
+        .map(|transactions| ByRecords {
+            told: (told.index, transactions),
+            early: early.map(|why| why.to_string()),
+        })
+        .map_err(|error| error.to_string()))
 }
 
 /// The lists of a backup; none where it has none.

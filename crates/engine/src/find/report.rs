@@ -98,6 +98,8 @@ pub struct Candidate {
     pub prepared: bool,
     /// The target of a restore that ends just before it.
     pub target: Target,
+    /// The newest backup from which that target can be reached; none where there is none.
+    pub from_backup: Option<BackupId>,
     /// What a person should know of it.
     pub hint: Option<String>,
 }
@@ -129,6 +131,8 @@ pub enum NameBasis {
     BackupBefore,
     /// The list of a backup taken afterwards.
     BackupAfter,
+    /// The row that it got in the catalog when it was made, read from WAL: it is in no list.
+    Wal,
 }
 
 /// A relation that something was done to.

@@ -1,27 +1,23 @@
 //! Looks for accidents. Reads only; commits nothing.
 
-use futures::StreamExt as _;
 use seawall_pg::wal::WalOf;
 use seawall_pg::{History, Lsn, SegmentName, SegmentNo, Timeline, Version, WalSegmentSize};
 use seawall_repo::layout::Place;
 use seawall_repo::time::Time;
-use seawall_repo::wal_index::Begins;
+use seawall_repo::wal_index::SegmentIndex;
 
-use super::dropped_database;
-use super::judge::{Judge, Operation, Wanted};
+use super::judge::{Judge, Wanted};
 use super::names::{Names, Snapshot};
-use super::read::{self, Says};
+use super::reach::Reach;
+use super::read;
 use super::report::{Candidate, FindReport, NotAsked, SnapshotLine};
+use crate::archive::chapters::{Untold, WalSays, Whose};
 use crate::archive::inventory::{self, WalInventories};
 use crate::backup::requests;
 use crate::error::{Error, Kind, Result};
 use crate::monitor::{Finding, Monitor};
 use crate::repository::{BackupEntry, Repository};
 
-/// Segments that are read at the same time.
-const AHEAD: usize = 8;
-/// Segments before the one in which a database's files go in which its dropping may have begun: a checkpoint lies between.
-const DROP_SEGMENTS: u64 = 4;
 /// Lists of names that are used at most.
 const SNAPSHOTS_MAX: usize = 4;
 /// Findings of one kind that are listed.
@@ -77,7 +73,9 @@ pub async fn run(
         Error::data("find.no-history", format!("nobody knows the way to timeline {timeline}"))
             .hint("seawall status shows the timelines; name another one with --timeline")
     })?;
-    let way = Way { repository, place: &place, wal: &wal, history, size };
+    let version = Version::from_major(u32::from(newest.header.postgresql)).ok();
+    let of = version.map(|version| WalOf { version, system: place.system, size });
+    let way = Way { repository, place: &place, wal: &wal, history, size, of };
     let (first, last) = way.range(&backups, options).await?;
 
     monitor.phase("reading the names of relations", None);
@@ -87,7 +85,12 @@ pub async fn run(
     let mut judge = Judge::new(names, &wanted);
     let segments = way.read(first, last, &mut judge, &mut findings, monitor).await?;
     judge.finish();
-    way.begin_of_drops(&mut judge.candidates, newest.header.postgresql, &mut findings).await?;
+    way.name_from_wal(&mut judge, &wanted, &mut findings).await?;
+    way.begin_of_drops(&mut judge.candidates, &mut findings).await?;
+    let reach = Reach::new(&backups, &wal, history, size);
+    for candidate in &mut judge.candidates {
+        candidate.from_backup = reach.backup(candidate.target.lsn);
+    }
     findings.extend(repository.take_findings());
 
     let (candidates, cut) = limited(judge.candidates, options.limit);
@@ -152,12 +155,14 @@ fn line(snapshot: &Snapshot) -> SnapshotLine {
 }
 
 /// The WAL on the way to a timeline.
-struct Way<'a> {
-    repository: &'a Repository,
-    place: &'a Place,
-    wal: &'a WalInventories,
-    history: &'a History,
-    size: WalSegmentSize,
+pub(super) struct Way<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) place: &'a Place,
+    pub(super) wal: &'a WalInventories,
+    pub(super) history: &'a History,
+    pub(super) size: WalSegmentSize,
+    /// As whom records are read; none of a server that is not known.
+    pub(super) of: Option<WalOf>,
 }
 
 impl Way<'_> {
@@ -228,16 +233,18 @@ impl Way<'_> {
     async fn latest_commit(&self, from: SegmentNo, end: SegmentNo) -> Result<Option<(SegmentNo, Time)>> {
         for number in numbers(from, end).take(16) {
             let Some(segment) = self.name(number) else { continue };
-            if let Ok((index, _)) = read::says(self.repository, self.place, segment).await?.what
-                && let Some(commits) = index.commits
-            {
-                return Ok(Some((number, commits.latest)));
+            let (repository, place, size) = (self.repository, self.place, self.size);
+            let says = WalSays { repository, place, size, whose: Whose::Anyones };
+            match says.segment(segment).await {
+                Ok(SegmentIndex { commits: Some(commits), .. }) => return Ok(Some((number, commits.latest))),
+                Err(Untold::Unread(error)) if error.kind() == Kind::Unavailable => return Err(error),
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(None)
     }
 
-    fn name(&self, number: SegmentNo) -> Option<SegmentName> {
+    pub(super) fn name(&self, number: SegmentNo) -> Option<SegmentName> {
         let timeline = self.history.timeline_of_segment(number, self.size);
         SegmentName::new(timeline, number, self.size).ok().filter(|_| self.wal.merged.has(timeline, number))
     }
@@ -293,147 +300,9 @@ impl Way<'_> {
         }
         Ok(Names::new(snapshots))
     }
-
-    /// Puts the target of each dropped database before all that cannot be taken back.
-    async fn begin_of_drops(
-        &self,
-        candidates: &mut [Candidate],
-        major: u16,
-        findings: &mut Vec<Finding>,
-    ) -> Result<()> {
-        let dropped = candidates.iter_mut().filter(|one| one.operation == Operation::DropDatabase);
-        for candidate in dropped {
-            let why = match self.marked(candidate, major).await {
-                Ok(Ok(Some(lsn))) => {
-                    candidate.hint = Some(format!(
-                        "ends before the database was marked as invalid, at {lsn}, not before its files went, at {}: what \
-                         committed between the two is lost with it",
-                        candidate.lsn
-                    ));
-                    candidate.target.lsn = lsn;
-                    continue;
-                }
-                // Nothing was written before: an older minor release.
-                Ok(Ok(None)) => continue,
-                Ok(Err(why)) => why,
-                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-                Err(error) => error.to_string(),
-            };
-            candidate.hint = Some(
-                "where it began could not be read: if the restored database is invalid, end some transactions earlier"
-                    .to_owned(),
-            );
-            told(
-                findings,
-                "find.not-looked-at",
-                format!("where DROP DATABASE at {} began: {why}", candidate.lsn),
-            );
-        }
-        Ok(())
-    }
-
-    async fn marked(
-        &self,
-        candidate: &Candidate,
-        major: u16,
-    ) -> Result<std::result::Result<Option<Lsn>, String>> {
-        let Ok(version) = Version::from_major(u32::from(major)) else {
-            return Ok(Err(format!("PostgreSQL {major} is not known")));
-        };
-        if !self.repository.opens_content() {
-            return Ok(Err("records are content, which the keys at hand do not open".to_owned()));
-        }
-        let of = WalOf { version, system: self.place.system, size: self.size };
-        let number = self.size.segment_of(candidate.lsn);
-        let before = SegmentNo(number.0.saturating_sub(DROP_SEGMENTS));
-        let mut segments: Vec<SegmentName> = Vec::new();
-        for number in numbers(before, number) {
-            match self.name(number) {
-                Some(name) => segments.push(name),
-                None => segments.clear(),
-            }
-        }
-        let database = candidate.database.unwrap_or_default();
-        let repository = self.repository;
-        dropped_database::marked(repository, self.place, of, &segments, database, candidate.lsn).await.map(Ok)
-    }
-
-    /// Reads all segments in order; how many could be looked at.
-    async fn read(
-        &self,
-        first: SegmentNo,
-        last: SegmentNo,
-        judge: &mut Judge<'_>,
-        findings: &mut Vec<Finding>,
-        monitor: &dyn Monitor,
-    ) -> Result<u64> {
-        let count = last.0.saturating_sub(first.0).saturating_add(1);
-        monitor.phase("reading what segments say", Some(count.saturating_mul(self.size.bytes())));
-        let mut reading = futures::stream::iter(numbers(first, last))
-            .map(|number| async move {
-                let Some(segment) = self.name(number) else { return Ok((number, None)) };
-                read::says(self.repository, self.place, segment).await.map(|says| (number, Some(says)))
-            })
-            .buffered(AHEAD)
-            .boxed_local();
-        let (mut segments, mut hole) = (0, Hole::default());
-        let mut begun = false;
-        while let Some(one) = reading.next().await {
-            let (number, says) = one?;
-            monitor.advance(self.size.bytes());
-            let Some(Says { segment, what }) = says else {
-                hole.add(number);
-                continue;
-            };
-            hole.close(self, findings);
-            match what {
-                Ok((index, transactions)) => {
-                    segments += 1;
-                    let untold = !index.untold.is_empty() || (begun && index.begins == Begins::UnknownRest);
-                    if untold {
-                        told(
-                            findings,
-                            "find.untold",
-                            format!("what a record that goes on in segment {segment} did is told by none"),
-                        );
-                    }
-                    judge.segment(&index.marks, &transactions);
-                }
-                Err(why) => told(
-                    findings,
-                    "find.not-looked-at",
-                    format!("segment {segment} was not looked at: {why}"),
-                ),
-            }
-            begun = true;
-        }
-        hole.close(self, findings);
-        Ok(segments)
-    }
 }
 
-/// Segments that are not there, one after the other.
-#[derive(Default)]
-struct Hole(Option<(SegmentNo, SegmentNo)>);
-
-impl Hole {
-    fn add(&mut self, number: SegmentNo) {
-        self.0 = Some(self.0.map_or((number, number), |(first, _)| (first, number)));
-    }
-
-    fn close(&mut self, way: &Way<'_>, findings: &mut Vec<Finding>) {
-        let Some((first, last)) = self.0.take() else { return };
-        let name = |number| {
-            let timeline = way.history.timeline_of_segment(number, way.size);
-            SegmentName::new(timeline, number, way.size)
-                .map_or_else(|_| number.0.to_string(), |name| name.to_string())
-        };
-        let what = format!("WAL is missing: segments {} to {} were not looked at", name(first), name(last));
-        told(findings, "find.hole", what);
-    }
-}
-
-fn told(findings: &mut Vec<Finding>, id: &'static str, what: String) {
+pub(super) fn told(findings: &mut Vec<Finding>, id: &'static str, what: String) {
     if findings.iter().filter(|known| known.id == id).count() < FINDINGS_MAX {
         let hint =
             "what happened there can be read with: seawall debug wal SEGMENT --identity FILE".to_owned();
@@ -441,6 +310,9 @@ fn told(findings: &mut Vec<Finding>, id: &'static str, what: String) {
     }
 }
 
-fn numbers(first: SegmentNo, last: SegmentNo) -> impl DoubleEndedIterator<Item = SegmentNo> + Clone {
+pub(super) fn numbers(
+    first: SegmentNo,
+    last: SegmentNo,
+) -> impl DoubleEndedIterator<Item = SegmentNo> + Clone {
     (first.0..=last.0).map(SegmentNo)
 }

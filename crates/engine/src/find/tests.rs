@@ -1,8 +1,8 @@
 //! Transactions by number in, candidates out.
 
 use proptest::prelude::*;
-use seawall_pg::Lsn;
 use seawall_pg::wal::RelationId;
+use seawall_pg::{Lsn, SegmentNo};
 use seawall_repo::id::BackupId;
 use seawall_repo::relation_list::{
     Coverage, CoveredDatabase, LIST_BYTES_MAX, Relation as Listed, RelationListWriter,
@@ -93,7 +93,7 @@ fn segment(ended: Vec<EndedTransaction>, activity: Vec<Activity>) -> Transaction
 
 fn judged(names: Vec<Snapshot>, wanted: &Wanted, segments: &[Transactions]) -> Vec<Candidate> {
     let mut judge = Judge::new(Names::new(names), wanted);
-    segments.iter().for_each(|one| judge.segment(&[], one));
+    segments.iter().for_each(|one| judge.segment(SegmentNo(1), &[], one));
     judge.finish();
     judge.candidates
 }
@@ -201,7 +201,7 @@ fn a_dropped_database_has_the_time_of_its_commit() {
     let mut judge = Judge::new(Names::new(vec![snapshot(1, &shop())]), &wanted);
     let what = MarkWhat::DatabaseDropped { database: DATABASE, tablespaces: vec![1663] };
     let marks = [Mark { start: Lsn(1005), what }];
-    judge.segment(&marks, &segment(vec![ended(4, &[]), ended(7, &[])], vec![]));
+    judge.segment(SegmentNo(1), &marks, &segment(vec![ended(4, &[]), ended(7, &[])], vec![]));
     judge.finish();
     let [found] = judge.candidates.as_slice() else { panic!("{:?}", judge.candidates) };
     assert_eq!((found.operation, found.lsn), (Operation::DropDatabase, Lsn(1005)));

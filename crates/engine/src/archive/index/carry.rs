@@ -56,6 +56,11 @@ pub(crate) fn find_carry(
     None
 }
 
+/// The record that is open where a segment begins, once the one before it was walked.
+pub(crate) fn carry_of(of: WalOf, before: &Walked) -> Option<Carry> {
+    begun(of, before, &[])
+}
+
 /// The segment's file, of the timeline that wrote it.
 pub(super) fn open(of: WalOf, directory: &Path, number: SegmentNo, history: &History) -> Option<File> {
     let name = SegmentName::new(history.timeline_of_segment(number, of.size), number, of.size).ok()?;

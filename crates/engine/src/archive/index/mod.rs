@@ -18,7 +18,7 @@ mod pages;
 mod segment;
 
 pub(crate) use ahead::Ahead;
-pub(crate) use carry::find_carry;
+pub(crate) use carry::{carry_of, find_carry};
 pub(crate) use link::Before;
 pub(crate) use local::index_of_file;
 pub(crate) use segment::{Indexed, Indexer, NotIndexed};

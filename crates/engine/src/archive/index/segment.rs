@@ -80,7 +80,15 @@ impl Indexer {
     /// # Errors
     /// Why there is none.
     pub(crate) fn finish(self, ahead: Option<&Ahead>) -> Result<Indexed, NotIndexed> {
-        self.finish_from(None, ahead)
+        whole(self.finish_from(None, ahead)?)
+    }
+
+    /// What the records tell as far as they can be read; and why not to the segment's end, where they cannot.
+    ///
+    /// # Errors
+    /// One of them cannot be understood.
+    pub(crate) fn finish_as_far(self) -> Result<(Indexed, Option<NotIndexed>), NotIndexed> {
+        self.finish_from(None, None)
     }
 
     /// The index of a segment that the server still writes: what lies behind `enough` may be anything.
@@ -88,19 +96,23 @@ impl Indexer {
     /// # Errors
     /// Why there is none.
     pub(crate) fn finish_behind(self, enough: Lsn) -> Result<Indexed, NotIndexed> {
-        self.finish_from(Some(enough), None)
+        whole(self.finish_from(Some(enough), None)?)
     }
 
-    fn finish_from(self, enough: Option<Lsn>, ahead: Option<&Ahead>) -> Result<Indexed, NotIndexed> {
+    /// The index, and why it does not reach the segment's end.
+    fn finish_from(
+        self,
+        enough: Option<Lsn>,
+        ahead: Option<&Ahead>,
+    ) -> Result<(Indexed, Option<NotIndexed>), NotIndexed> {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
         let walked = self.walk.finish();
         let switch_before = self.opening.switch().filter(|_| walked.records == 0);
         let is_enough = enough.is_some_and(|enough| reaches(&walked, enough));
-        if switch_before.is_none() && !is_enough {
-            ended_well(&walked)?;
-        }
+        let is_expected = switch_before.is_some() || is_enough;
+        let early = if is_expected { None } else { ended_well(&walked).err() };
         let begins = self.opening.begins(&walked, self.gather.given_up)?;
         let told = self.gather.activities.finish();
         let mut index = SegmentIndex {
@@ -122,8 +134,12 @@ impl Indexer {
         }
         let transactions = self.gather.transactions;
         let transactions = transactions.finish(&told.activity, told.left_out, told.left_out_rows_most);
-        Ok(Indexed { index, transactions })
+        Ok((Indexed { index, transactions }, early))
     }
+}
+
+fn whole((indexed, early): (Indexed, Option<NotIndexed>)) -> Result<Indexed, NotIndexed> {
+    early.map_or(Ok(indexed), Err)
 }
 
 /// A segment that the server closed is full, or empty behind a switch.

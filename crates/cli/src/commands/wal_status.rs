@@ -120,6 +120,15 @@ fn page(report: &WalStatusReport) -> Page {
                 Span::new(Style::Bad, format!("conflict: {}: {}", conflict.object, conflict.what)),
             );
         }
+        if system.not_compared > 0 {
+            page.indented(
+                2,
+                format!(
+                    "of {} the regions' copies have one size and were not compared (the newest were): seawall verify compares all",
+                    human::counted(system.not_compared, "older file", "older files")
+                ),
+            );
+        }
         regions(&mut page, system);
         lag(&mut page, system, report.server.as_ref(), report.at);
         page.blank();

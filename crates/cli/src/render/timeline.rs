@@ -194,6 +194,7 @@ mod tests {
             holes: holes.collect(),
             conflicts: Vec::new(),
             conflicts_unread: 0,
+            not_compared: 0,
             regions: Vec::new(),
             newest: None,
             found: Vec::new(),

@@ -1,8 +1,9 @@
-//! Different content under one name, as far as listing raises the suspicion; and timelines whose histories contradict each other.
+//! Different content under one name; and timelines whose histories contradict each other.
 //!
-//! Promises: heads are read only of names whose copies differ in size, a bounded number of them. Deliberately not all: copies of one size
-//! are compared by `verify`.
+//! Promises: what is compared are the digests that stand signed in heads; of names whose copies differ in size, and of the newest whose
+//! copies are of one size, a bounded number of each, and how many were left out is told. All are compared by `verify`.
 
+use futures::StreamExt as _;
 use seawall_repo::id::{Generation, WriterId};
 use seawall_repo::keys::Digest;
 use seawall_repo::layout::ObjectName;
@@ -13,6 +14,19 @@ use super::report::ConflictReport;
 use crate::error::Result;
 use crate::repository::Repository;
 
+/// Names whose heads are read at the same time.
+const AHEAD: usize = 8;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Conflicts {
+    pub(super) all: Vec<ConflictReport>,
+    /// Names with copies of different sizes that were not looked at.
+    pub(super) unread: u64,
+    /// Names with copies of one size that were not compared.
+    pub(super) not_compared: u64,
+}
+
 /// What one region's copy is.
 struct Copy {
     region: RegionName,
@@ -21,15 +35,16 @@ struct Copy {
     writer: WriterId,
 }
 
-/// The conflicts of a place, and how many names were not looked at.
-pub(super) async fn conflicts(
-    repository: &Repository,
-    seen: &PlaceSeen,
-) -> Result<(Vec<ConflictReport>, u64)> {
+/// The conflicts of a place.
+pub(super) async fn conflicts(repository: &Repository, seen: &PlaceSeen) -> Result<Conflicts> {
     let mut all = Vec::new();
-    let Some(wal) = &seen.wal else { return Ok((all, 0)) };
-    for name in &wal.odd {
-        let copies = copies(repository, name).await;
+    let Some(wal) = &seen.wal else { return Ok(Conflicts::default()) };
+    let named = wal.odd.iter().chain(&wal.alike);
+    let mut reading = futures::stream::iter(named)
+        .map(|name| async move { (name, copies(repository, name).await) })
+        .buffered(AHEAD)
+        .boxed_local();
+    while let Some((name, copies)) = reading.next().await {
         let Some((first, rest)) = copies.split_first() else { continue };
         // Digests of other keys cannot be compared.
         let other =
@@ -42,6 +57,7 @@ pub(super) async fn conflicts(
             all.push(ConflictReport { object: name.to_string(), what });
         }
     }
+    drop(reading);
     let histories: Vec<_> = wal.held.histories.iter().collect();
     for (index, (timeline, history)) in histories.iter().enumerate() {
         for (other, theirs) in histories.iter().skip(index + 1) {
@@ -53,7 +69,7 @@ pub(super) async fn conflicts(
             }
         }
     }
-    Ok((all, wal.odd_more))
+    Ok(Conflicts { all, unread: wal.odd_more, not_compared: wal.alike_more })
 }
 
 /// The believed copies; one that is damaged is `verify`'s to tell.

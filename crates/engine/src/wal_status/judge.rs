@@ -7,10 +7,10 @@ use seawall_pg::{History, Lsn, SegmentName, SegmentNo, Timeline, WalSegmentSize}
 use seawall_repo::time::Time;
 use seawall_store::RegionName;
 
+use super::conflicts::Conflicts;
 use super::look::{Histories, PlaceSeen, WalSeen};
 use super::report::{
-    ConflictReport, HoleReport, Newest, RegionReport, SegmentSpan, StretchReport, SystemWal, TimelineReport,
-    WindowReport,
+    HoleReport, Newest, RegionReport, SegmentSpan, StretchReport, SystemWal, TimelineReport, WindowReport,
 };
 use crate::archive::inventory::{Stretch, WalHeld, stretches};
 use crate::holes::gaps;
@@ -30,7 +30,7 @@ pub(super) fn judge(
     now: Time,
     present: bool,
     unreached: &[(RegionName, String)],
-    (conflicts, conflicts_unread): (Vec<ConflictReport>, u64),
+    conflicts: Conflicts,
 ) -> SystemWal {
     let mut system = SystemWal {
         system: seen.place.system,
@@ -39,8 +39,9 @@ pub(super) fn judge(
         timelines: Vec::new(),
         windows: Vec::new(),
         holes: Vec::new(),
-        conflicts,
-        conflicts_unread,
+        conflicts: conflicts.all,
+        conflicts_unread: conflicts.unread,
+        not_compared: conflicts.not_compared,
         regions: Vec::new(),
         newest: None,
         found: Vec::new(),

@@ -1,6 +1,6 @@
 //! Asking every region which WAL it has: one listing a place, history files, and what was decided about keeping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use seawall_pg::WalSegmentSize;
 use seawall_repo::layout::{Named, ObjectName, Place};
@@ -17,6 +17,8 @@ use crate::status::size_from_wal;
 
 /// Names whose copies differ in size that are remembered.
 const ODD_MAX: usize = 100;
+/// Names whose copies are of one size that are remembered: the last in the order of names, which are the newest.
+const ALIKE_MAX: usize = 64;
 
 /// One system identifier.
 #[derive(Debug)]
@@ -40,6 +42,9 @@ pub(crate) struct WalSeen {
     /// Names whose copies differ in size, and how many more there are.
     pub(crate) odd: Vec<ObjectName>,
     pub(crate) odd_more: u64,
+    /// The newest names whose copies, in two regions or more, are of one size, and how many others there are.
+    pub(crate) alike: VecDeque<ObjectName>,
+    pub(crate) alike_more: u64,
 }
 
 /// All of a cluster.
@@ -111,12 +116,20 @@ async fn wal(
     findings: &mut Vec<Finding>,
 ) -> Result<WalSeen> {
     let (mut runs, mut odd, mut odd_more) = (WalRuns::default(), Vec::new(), 0);
+    let (mut alike, mut alike_more) = (VecDeque::new(), 0);
     let held = load_with(repository, place, size, &mut |name, held| {
         let Named::Wal { file, .. } = name.named() else { return };
         let differ = held.windows(2).any(|pair| matches!(pair, [a, b] if a.size_bytes != b.size_bytes));
         match differ {
             true if odd.len() < ODD_MAX => odd.push(name.clone()),
             true => odd_more += 1,
+            false if held.len() > 1 => {
+                alike.push_back(name.clone());
+                if alike.len() > ALIKE_MAX {
+                    alike.pop_front();
+                    alike_more += 1;
+                }
+            }
             false => {}
         }
         let stored = held.iter().map(|copy| copy.modified_unix_us).min().and_then(Time::from_micros);
@@ -130,7 +143,8 @@ async fn wal(
     })
     .await?;
     let acknowledged = acknowledgements(repository, place, size, findings).await?;
-    Ok(WalSeen { size, held, map: runs.finish(size), asked: Asked::default(), acknowledged, odd, odd_more })
+    let (map, asked) = (runs.finish(size), Asked::default());
+    Ok(WalSeen { size, held, map, asked, acknowledged, odd, odd_more, alike, alike_more })
 }
 
 impl WalSeen {

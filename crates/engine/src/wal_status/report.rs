@@ -43,6 +43,8 @@ pub struct SystemWal {
     pub conflicts: Vec<ConflictReport>,
     /// Conflicts that nobody looked at, because there are so many names with copies of different sizes.
     pub conflicts_unread: u64,
+    /// Names whose copies are of one size and were not compared: only the newest are. `verify` compares all.
+    pub not_compared: u64,
     /// Every region.
     pub regions: Vec<RegionReport>,
     /// The newest WAL of the present timeline.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use object_store::ObjectStoreExt as _;
 use seawall_pg::{SegmentName, SegmentNo, Timeline, WalFileName};
+use seawall_repo::compress::{Compression, Compressor};
 use seawall_repo::condemned::WalOf;
 use seawall_repo::hole::HoleRecord;
 use seawall_repo::layout::{Named, ObjectName};
+use seawall_repo::wal_object::{Indexed, WalFacts, WalSealer};
 
 use super::*;
 use crate::ack_hole::{AckHole, ack_hole};
@@ -15,6 +17,7 @@ use crate::events::record_id;
 use crate::monitor::Silent;
 use crate::prune::tests::{backup, rules};
 use crate::prune::{PruneOptions, PruneReport, prune};
+use crate::repository::WorldEntropy;
 
 fn segment(number: u64, bench: &Bench) -> SegmentName {
     SegmentName::new(Timeline::FIRST, SegmentNo(number), bench.size).unwrap()
@@ -197,4 +200,49 @@ async fn what_is_no_hole_is_not_acknowledged() {
     assert_eq!(refused(14, None).await, "hole.not-one");
     let no_reason = AckHole { reason: "  ".to_owned(), ..ack(segment(15, &bench), None) };
     assert_eq!(ack_hole(&pruner, &no_reason).await.unwrap_err().id(), "hole.no-reason");
+}
+
+/// A segment of these bytes, sealed by a host; its object.
+async fn sealed(number: u64, byte: u8, bench: &Bench) -> Vec<u8> {
+    let host = bench.as_host("db1").await.unwrap();
+    let facts = WalFacts {
+        place: bench.place(),
+        file: WalFileName::Segment(segment(number, bench)),
+        segment_size: bench.size,
+        host: "db1".to_owned(),
+        archived: now(&bench.world).unwrap(),
+    };
+    let index = Indexed::Not("nobody could read it".to_owned());
+    let wal = WalSealer {
+        facts: &facts,
+        index: &index,
+        sealer: host.sealer().unwrap(),
+        key: host.writer().unwrap(),
+    };
+    let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
+    let object = wal.seal(&[byte; 8192], &mut compressor, &mut WorldEntropy::new(&bench.world)).unwrap();
+    object.into_parts().1
+}
+
+/// Sizes tell nothing where two servers archived as much: the newest copies are compared by what was signed of them.
+#[tokio::test]
+async fn other_content_of_the_same_size_is_a_conflict_and_what_is_not_compared_is_counted() {
+    let bench = Bench::with(2, 1).await;
+    backup(&bench, 10).await;
+    for number in 13..93 {
+        let (ours, theirs) = (sealed(number, 7, &bench).await, sealed(number, 8, &bench).await);
+        assert_eq!(ours.len(), theirs.len());
+        let differs = number == 40 || number == 90;
+        for (store, bytes) in bench.memories.iter().zip([&ours, if differs { &theirs } else { &ours }]) {
+            store.put(&object(number, &bench).as_str().into(), bytes.clone().into()).await.unwrap();
+        }
+    }
+    let report = looked(&bench).await;
+    let conflicts = &report.systems[0].conflicts;
+    let found: Vec<&str> = conflicts.iter().map(|conflict| conflict.object.as_str()).collect();
+    // Segment 40 lies behind the newest 64.
+    assert!(found.len() == 1 && found[0] == object(90, &bench), "{found:?}");
+    // The backup's own segments, 10 to 12, are there as well.
+    assert_eq!(report.systems[0].not_compared, 83 - 64);
+    assert_eq!(ids(&report), ["wal.conflict"]);
 }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use seawall_repo::chapter::Chapter;
 use seawall_repo::compress::{Decompressor, Encoding};
 use seawall_repo::id::{BackupId, Generation};
 use seawall_repo::identity::Identities;
@@ -39,7 +40,7 @@ impl Golden {
     /// With every identity of its folder.
     pub(crate) fn open(version: &str, flavour: &str) -> Self {
         let both = ["identity-1.txt", "identity-2.txt"];
-        Self::open_with(version, flavour, if flavour == "plain" { &[] } else { &both })
+        Self::open_with(version, flavour, if flavour.ends_with("plain") { &[] } else { &both })
     }
 
     /// With these identity files of its folder.
@@ -51,7 +52,7 @@ impl Golden {
         let seawall = &objects[&Named::Seawall.to_name()];
         let repository = SignedText::parse(seawall).unwrap().peek::<SeawallJson>().unwrap().repository;
         let (trust, record) = Trust::open(Pins { repository, owner }, seawall).unwrap();
-        assert_eq!(record.cipher == Cipher::None, flavour == "plain");
+        assert_eq!(record.cipher == Cipher::None, flavour.ends_with("plain"));
         let mut golden = Self {
             objects,
             read: RefCell::default(),
@@ -151,7 +152,34 @@ impl Golden {
         self.read.borrow_mut().insert(name.clone());
     }
 
-    fn whole(&self, name: &ObjectName) -> WholeObject<'_> {
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    pub(crate) fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    pub(crate) fn object(&self, name: &ObjectName) -> &[u8] {
+        &self.objects[name]
+    }
+
+    /// The only chapter.
+    pub(crate) fn chapter(&self) -> Chapter {
+        let name = self.objects.keys().find(|name| matches!(name.named(), Named::Chapter { .. })).unwrap();
+        let whole = self.whole(name);
+        let key = self.keys.digest_key(whole.head().generation(), self.trust.repository()).unwrap();
+        Chapter::open(&whole, &key, &mut Decompressor::new().unwrap()).unwrap()
+    }
+
+    /// Every file of a backup.
+    pub(crate) fn files(&self, backup: BackupId) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut files = Vec::new();
+        self.read_files(backup, &mut |path, content| files.push((path.to_vec(), content.to_vec())));
+        files
+    }
+
+    pub(crate) fn whole(&self, name: &ObjectName) -> WholeObject<'_> {
         self.note(name);
         let bytes = self.objects.get(name).unwrap_or_else(|| panic!("{name} is not there"));
         WholeObject::open(name, bytes, &self.trust, None, &self.keys, &mut Decompressor::new().unwrap())
@@ -160,6 +188,10 @@ impl Golden {
 
     /// Reads a backup: every file's every page.
     pub(crate) fn read_backup(&self, backup: BackupId) -> Listing {
+        self.read_files(backup, &mut |_, _| {})
+    }
+
+    fn read_files(&self, backup: BackupId, take: &mut dyn FnMut(&[u8], &[u8])) -> Listing {
         let place = self.manifests().find(|(_, id)| *id == backup).unwrap().0;
         let name = Named::Manifest { place: place.clone(), backup }.to_name();
         let (whole, decompressor) = (self.whole(&name), &mut Decompressor::new().unwrap());
@@ -184,7 +216,9 @@ impl Golden {
                     EntryKind::Link { target } => listing.link(&entry.path, entry.mode, &target),
                     EntryKind::File { size, leaves } => {
                         bytes += size;
-                        listing.file(&entry.path, entry.mode, &reader.file(&entry.path, size, &leaves));
+                        let content = reader.file(&entry.path, size, &leaves);
+                        take(&entry.path, &content);
+                        listing.file(&entry.path, entry.mode, &content);
                     }
                 }
             }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use seawall_pg::{Lsn, Timeline, WalFileName, WalSegmentSize};
+use seawall_repo::chapter::Chapter;
 use seawall_repo::compress::{Compression, Compressor};
 use seawall_repo::entropy::Entropy;
 use seawall_repo::id::{BackupId, Generation, RepositoryId, SystemId};
@@ -16,7 +17,7 @@ use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::manifest::{BlockRow, Manifest, ManifestBody, ManifestHeader, Way};
 use seawall_repo::map::{
     Chain, DigestPages, EntryKind, FileBlock, FileBlockBuilder, FileEntry, LEAF_PAGES, LeafChains, LeafPages,
-    MapBuilder, NodeRef, Update, ZERO_PAGE, digest_update, location_update,
+    MapBuilder, Update, ZERO_PAGE, digest_update, location_update,
 };
 use seawall_repo::pack::{PackBuilder, PackId, Run};
 use seawall_repo::records::{
@@ -31,6 +32,7 @@ use seawall_repo::wrapped::{ClusterKeys, WrapFor};
 
 use crate::content::{self, Content, Entry, PAGE, WalFile};
 use crate::listing::Listing;
+use crate::parent::{OldLeaf, Parent, backups_of, changed};
 use crate::region;
 
 /// Both lives of the cluster: before and after an upgrade.
@@ -45,24 +47,7 @@ impl Entropy for Seeded {
     }
 }
 
-/// A leaf as the last backup left it.
-#[derive(Clone)]
-struct OldLeaf {
-    places: LeafPages,
-    digests: DigestPages,
-    chains: LeafChains,
-}
-
-/// The newest backup, as the next one needs it.
-#[derive(Default, Clone)]
-struct Parent {
-    id: Option<BackupId>,
-    leaves: HashMap<(Vec<u8>, usize), OldLeaf>,
-    blocks: HashMap<Vec<u8>, NodeRef>,
-    usage: PackUsage,
-}
-
-struct Writer {
+pub(crate) struct Writer {
     region: PathBuf,
     entropy: Seeded,
     owner: OwnerKey,
@@ -72,15 +57,7 @@ struct Writer {
 }
 
 pub(crate) fn write(version: &str, flavour: &str) {
-    let folder = region::folder(version, flavour);
-    let cipher = if flavour == "plain" { Cipher::None } else { Cipher::Aes256Gcm };
-    let mut writer = Writer::found(folder.join("region"), cipher);
-    let owner = writer.owner.public();
-    std::fs::write(folder.join("owner.txt"), format!("{owner}\n")).unwrap();
-    std::fs::write(folder.join("writer-secret.txt"), format!("{}\n", &*writer.writer.to_text())).unwrap();
-    if cipher == Cipher::Aes256Gcm {
-        writer.wrap_keys(&folder);
-    }
+    let mut writer = Writer::begun(version, flavour);
     let mut parent = Parent::default();
     for (number, state) in content::states().iter().enumerate() {
         parent = writer.backup(number, state, &parent);
@@ -90,11 +67,11 @@ pub(crate) fn write(version: &str, flavour: &str) {
     writer.archive(version);
 }
 
-fn time(seconds: u64) -> Time {
+pub(crate) fn time(seconds: u64) -> Time {
     Time::from_micros(((SECONDS + seconds) * 1_000_000) as i64).unwrap()
 }
 
-fn place(life: usize) -> Place {
+pub(crate) fn place(life: usize) -> Place {
     Place { cluster: "orders".parse().unwrap(), system: SYSTEMS[life] }
 }
 
@@ -125,9 +102,23 @@ fn listing(state: &[Entry], control: &[u8]) -> Listing {
 }
 
 impl Writer {
+    /// A repository with its keys, and nothing else.
+    pub(crate) fn begun(version: &str, flavour: &str) -> Self {
+        let folder = region::folder(version, flavour);
+        let cipher = if flavour.ends_with("plain") { Cipher::None } else { Cipher::Aes256Gcm };
+        let mut writer = Self::found(folder.join("region"), cipher, flavour);
+        let owner = writer.owner.public();
+        std::fs::write(folder.join("owner.txt"), format!("{owner}\n")).unwrap();
+        std::fs::write(folder.join("writer-secret.txt"), format!("{}\n", &*writer.writer.to_text())).unwrap();
+        if cipher == Cipher::Aes256Gcm {
+            writer.wrap_keys(&folder);
+        }
+        writer
+    }
+
     /// Founds the repository: its record, a writer, both system identifiers.
-    fn found(region: PathBuf, cipher: Cipher) -> Self {
-        let seed = format!("golden repository of format {FORMAT} with cipher {}", cipher.as_str());
+    fn found(region: PathBuf, cipher: Cipher, flavour: &str) -> Self {
+        let seed = format!("golden repository {flavour} of format {FORMAT}");
         let entropy = blake3::Hasher::new().update(seed.as_bytes()).finalize_xof();
         let mut entropy = Seeded(Box::new(entropy));
         let repository = RepositoryId::new(&mut entropy);
@@ -438,7 +429,7 @@ impl Writer {
     fn archive(&mut self, version: &str) {
         let mut listings = [Listing::default(), Listing::default()];
         for file in content::wal() {
-            self.archive_file(&file);
+            self.archive_with(&file, &Indexed::Not("written before there were indexes".to_owned()));
             listings[file.life].file(file.name.as_bytes(), 0, &file.content);
         }
         for (listing, system) in listings.iter().zip(SYSTEMS) {
@@ -446,7 +437,7 @@ impl Writer {
         }
     }
 
-    fn archive_file(&mut self, file: &WalFile) {
+    pub(crate) fn archive_with(&mut self, file: &WalFile, index: &Indexed) {
         let facts = WalFacts {
             place: place(file.life),
             file: file.name.parse::<WalFileName>().unwrap(),
@@ -454,8 +445,7 @@ impl Writer {
             host: "golden".to_owned(),
             archived: time(5),
         };
-        let index = Indexed::Not("written before there were indexes".to_owned());
-        let wal = WalSealer { facts: &facts, index: &index, sealer: &self.sealer, key: &self.writer };
+        let wal = WalSealer { facts: &facts, index, sealer: &self.sealer, key: &self.writer };
         let content = &file.content;
         let mut objects = Vec::new();
         if content.len() <= PART_BYTES {
@@ -463,6 +453,8 @@ impl Writer {
         } else {
             for (part, number) in content.chunks(PART_BYTES).zip(0..) {
                 let read = PlainRead::of(part, &self.sealer, &mut self.compressor).unwrap();
+                let index = Indexed::Not("a part".to_owned());
+                let wal = WalSealer { facts: &facts, index: &index, sealer: &self.sealer, key: &self.writer };
                 objects.push(wal.seal_part(number, &read, &mut self.entropy).unwrap());
             }
             let digests: Vec<_> = objects.iter().map(|part| *part.plain_digest()).collect();
@@ -475,24 +467,20 @@ impl Writer {
     }
 }
 
-fn backups_of(chains: &LeafChains) -> Vec<BackupId> {
-    let of = |chain: &Chain| match chain {
-        Chain::Inline(_) => Vec::new(),
-        Chain::Nodes(nodes) => nodes.iter().map(|node| node.backup).collect(),
-    };
-    [of(&chains.locations), of(&chains.digests)].concat()
-}
-
-/// Stretches of pages, none of zeros, that differ from the older leaf.
-fn changed(digests: &[PageDigest], old: Option<&DigestPages>) -> Vec<std::ops::Range<usize>> {
-    let is_changed =
-        |page: usize| digests[page] != ZERO_PAGE && old.is_none_or(|old| old.digest(page) != digests[page]);
-    let mut stretches: Vec<std::ops::Range<usize>> = Vec::new();
-    for page in (0..digests.len()).filter(|page| is_changed(*page)) {
-        match stretches.last_mut() {
-            Some(last) if last.end == page => last.end += 1,
-            _ => stretches.push(page..page + 1),
-        }
+impl Writer {
+    /// A backup without a parent; its id.
+    pub(crate) fn only_backup(&mut self, state: &[Entry]) -> BackupId {
+        self.backup(0, state, &Parent::default()).id.unwrap()
     }
-    stretches
+
+    /// What a restore of [`Writer::only_backup`] writes.
+    pub(crate) fn listing_of(state: &[Entry]) -> Listing {
+        listing(state, &control(0))
+    }
+
+    pub(crate) fn put_chapter(&mut self, place: &Place, chapter: &Chapter) {
+        let sealed = chapter.seal(place, &self.sealer, &self.writer, &mut self.compressor, &mut self.entropy);
+        let sealed = sealed.unwrap();
+        self.put(sealed.name(), sealed.bytes());
+    }
 }

@@ -32,7 +32,6 @@ fn ask_record(record: &Record<'_>, images: &mut ImageRebuilder) {
         }
     }
     match Meaning::of(record) {
-        Ok(Meaning::Heap(change)) => seen(change.visibility_cleared(record).count()),
         Ok(meaning) => seen(format!("{meaning:?}")),
         Err(fault) => seen(fault.to_string()),
     }

@@ -16,7 +16,7 @@ pub mod xlog;
 
 pub use body::{Items, MeaningFault, PgTime};
 pub use database::{DatabaseChange, RelationMapUpdate, TablespaceChange};
-pub use heap::{HEAP_BLOCKS_PER_VISIBILITY_PAGE, HeapChange, VisibilityCleared};
+pub use heap::{HEAP_BLOCKS_PER_VISIBILITY_PAGE, HeapChange};
 pub use message::LogicalMessage;
 pub use prepare::Prepare;
 pub use sequence::SequenceChange;

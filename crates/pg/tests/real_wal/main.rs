@@ -175,7 +175,6 @@ fn compare_kinds(major: u16, kinds: &BTreeSet<String>) {
         "sequence",
         "message",
         "transactional message",
-        "visibility cleared",
         "image for comparison",
         "overwritten",
     ];

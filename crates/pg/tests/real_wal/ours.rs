@@ -195,12 +195,8 @@ fn kinds_of(meaning: &Meaning<'_>, record: &Record<'_>) -> Vec<String> {
         }
         Meaning::Other => "other",
     }];
-    match meaning {
-        Meaning::Heap(heap) if heap.visibility_cleared(record).next().is_some() => {
-            kinds.push("visibility cleared");
-        }
-        Meaning::Transaction(Transaction::Commit(done)) => kinds.extend(parts_of(done)),
-        _ => {}
+    if let Meaning::Transaction(Transaction::Commit(done)) = meaning {
+        kinds.extend(parts_of(done));
     }
     kinds.into_iter().map(str::to_owned).collect()
 }

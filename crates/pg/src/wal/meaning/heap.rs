@@ -1,9 +1,7 @@
-//! Rows: inserted, deleted, updated, locked; and which visibility map pages that clears (`access/heapam_xlog.h`).
+//! Rows: inserted, deleted, updated, locked (`access/heapam_xlog.h`).
 //!
 //! Promises: only main data is looked at, so it works on records whose block data was not kept.
 
-use crate::relation::Fork;
-use crate::wal::block::{BlockRef, RelationId};
 use crate::wal::record::Record;
 
 use super::body::{Body, Items, MeaningFault};
@@ -22,8 +20,6 @@ const SECOND_LOCK_UPDATED: u8 = 0x60;
 
 const DELETE_IS_SUPER: u8 = 0x08;
 const DELETE_IS_PARTITION_MOVE: u8 = 0x10;
-const CLEARED: u8 = 0x01;
-const CLEARED_NEW: u8 = 0x02;
 
 /// How many blocks of the main fork a page of the visibility map is about: two bits each behind the page header.
 pub const HEAP_BLOCKS_PER_VISIBILITY_PAGE: u32 = (8192 - 24) * 4;
@@ -80,22 +76,6 @@ pub enum HeapChange<'a> {
         /// Caches to be dropped (18 and later).
         invalidations: Items<'a, Invalidation>,
     },
-}
-
-/// A block of a main fork whose bits in the visibility map a record clears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VisibilityCleared {
-    /// The relation.
-    pub relation: RelationId,
-    /// The block of the main fork.
-    pub heap_block: u32,
-}
-
-impl VisibilityCleared {
-    /// The block of the visibility map in which the bits are.
-    pub fn map_block(self) -> u32 {
-        self.heap_block.checked_div(HEAP_BLOCKS_PER_VISIBILITY_PAGE).unwrap_or(0)
-    }
 }
 
 impl<'a> HeapChange<'a> {
@@ -167,28 +147,6 @@ impl<'a> HeapChange<'a> {
         let invalidations = body.items(count, INVALIDATION_BYTES)?;
         body.end_padded()?;
         Ok(Self::Inplace { invalidations })
-    }
-
-    /// The blocks whose visibility bits it clears. Most minor releases do not name the map's block in the record.
-    pub fn visibility_cleared(&self, record: &Record<'_>) -> impl Iterator<Item = VisibilityCleared> + use<> {
-        let (old, new) = match *self {
-            Self::Update { flags, .. } => (flags & CLEARED != 0, flags & CLEARED_NEW != 0),
-            Self::Insert { flags }
-            | Self::Delete { flags, .. }
-            | Self::Lock { flags, .. }
-            | Self::MultiInsert { flags, .. } => (false, flags & CLEARED != 0),
-            Self::Truncate { .. } | Self::Inplace { .. } => (false, false),
-        };
-        if !old && !new {
-            return [None, None].into_iter().flatten();
-        }
-        let of = |id: u8| record.blocks().find(|block| block.id == id && block.fork == Fork::Main);
-        let cleared =
-            |block: BlockRef<'_>| VisibilityCleared { relation: block.relation, heap_block: block.block };
-        let new = if new { of(0) } else { None };
-        // The old version's page is named only where it is another one.
-        let old = if old { of(1).or_else(|| of(0)) } else { None };
-        [old.map(cleared), new.map(cleared)].into_iter().flatten()
     }
 }
 

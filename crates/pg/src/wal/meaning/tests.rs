@@ -297,33 +297,6 @@ fn heap_block(id: u8, number: u32) -> BlockSpec {
 }
 
 #[test]
-fn rows_clear_the_visibility_bits_that_their_flags_say() {
-    let cleared = |rmgr: u8, info: u8, main: &[u8], blocks: &[BlockSpec]| {
-        let spec = RecordSpec { blocks: blocks.to_vec(), ..RecordSpec::of(rmgr, info, main) };
-        let raw = raw(16, &spec);
-        let record = parse(16, &raw).unwrap();
-        let Ok(Meaning::Heap(change)) = Meaning::of(&record) else { panic!("{spec:?}") };
-        change.visibility_cleared(&record).map(|at| (at.heap_block, at.map_block())).collect::<Vec<_>>()
-    };
-    let one = [heap_block(0, 32672)];
-    let two = [heap_block(0, 40_000), heap_block(1, 7)];
-    let at_seven = |flags| vec![0, 0, 0, 0, 1, 0, 0, flags];
-    let update = |flags| [at_seven(flags), vec![0; 6]].concat();
-    assert_eq!(cleared(10, 0x00, &[1, 0, 1], &one), [(32672, 1)]);
-    assert_eq!(cleared(10, 0x80, &[1, 0, 0], &one), []);
-    assert_eq!(cleared(10, 0x10, &at_seven(1), &one), [(32672, 1)]);
-    assert_eq!(cleared(10, 0x10, &at_seven(0x18), &one), []);
-    assert_eq!(cleared(10, 0x20, &update(1), &one), [(32672, 1)]);
-    assert_eq!(cleared(10, 0x20, &update(1), &two), [(7, 0)]);
-    assert_eq!(cleared(10, 0x40, &update(2), &two), [(40_000, 1)]);
-    assert_eq!(cleared(10, 0x20, &update(3), &two), [(7, 0), (40_000, 1)]);
-    assert_eq!(cleared(10, 0x60, &at_seven(1), &one), [(32672, 1)]);
-    assert_eq!(cleared(9, 0x60, &at_seven(1), &one), [(32672, 1)]);
-    assert_eq!(cleared(9, 0x50, &[1, 0, 3, 0, 1, 0, 2, 0, 3, 0], &one), [(32672, 1)]);
-    assert_eq!(cleared(9, 0xD0, &[0, 0, 3, 0], &one), []);
-}
-
-#[test]
 fn rows_are_told_apart() {
     let with = |major, rmgr, info, main: &[u8], look: &dyn Fn(HeapChange<'_>)| {
         with(major, &RecordSpec::of(rmgr, info, main), |meaning| match meaning {
@@ -429,7 +402,6 @@ proptest! {
         let raw = raw(major, &spec);
         let record = parse(major, &raw).unwrap();
         match Meaning::of(&record) {
-            Ok(Meaning::Heap(change)) => drop(change.visibility_cleared(&record).count()),
             Ok(meaning) => drop(format!("{meaning:?}")),
             Err(fault) => drop(fault.to_string()),
         }

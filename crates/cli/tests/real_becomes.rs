@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use seawall_testkit::identity::{make_directory, run_as_server_user, write_file};
+use seawall_testkit::identity::{make_directory, write_file};
 use seawall_testkit::workload::{Options, SETTINGS, Workload, judge};
-use seawall_testkit::{Context, Failure, Result, Server, StopMode, oracles, run_seawall};
+use seawall_testkit::{Context, Failure, Result, Server, StopMode, oracles};
 use serde_json::Value;
 use support::regions::objects;
 use support::standby::{backup_of, copied, settings_of, streams};

@@ -6,8 +6,9 @@ mod support;
 use std::process::Command;
 
 use seawall_testkit::identity::run_as_server_user;
-use seawall_testkit::{Failure, Outcome, Result};
+use seawall_testkit::{Failure, Outcome, Result, Server};
 use serde_json::Value;
+use support::regions::objects;
 use support::{Site, documented, json, says};
 
 /// The documents of a command that prints one a line.
@@ -73,6 +74,29 @@ fn each_kind_of_object_is_shown() -> Result<()> {
     what_a_database_chose_is_not_obeyed(&site, &segment)?;
     the_index_tells_what_was_done(&site, &segment, records)?;
     what_is_not_there_is_said(&site, &segment)
+}
+
+/// Segments over 32 MiB lie in parts: their records are told as if they did not.
+#[test]
+fn a_segment_in_parts_is_shown_whole() -> Result<()> {
+    let builder = Server::builder(17).archive_command("false").wal_segment_mebibytes(64);
+    let site = Site::new(builder.setting("wal_keep_size", "1GB").start()?)?;
+    let server = &site.server;
+    site.archive_all()?;
+    let segment = server.value("SELECT pg_walfile_name(pg_current_wal_lsn() + 100)")?;
+    // Records in the second part, too.
+    let filler =
+        "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1000000)) FROM generate_series(1, 40)";
+    server.execute(&format!("SELECT count(*) FROM ({filler}) filler"))?;
+    server.execute("CREATE TABLE kept AS SELECT n FROM generate_series(1, 5000) n")?;
+    server.execute("UPDATE kept SET n = n + 1 WHERE n <= 50")?;
+    server.execute("CREATE TABLE gone AS SELECT n FROM generate_series(1, 100) n")?;
+    server.execute("DROP TABLE gone")?;
+    server.execute("SELECT pg_create_restore_point('before')")?;
+    site.archive_all()?;
+    assert!(!objects(&site.region("one"), &format!("{segment}.p1"))?.is_empty());
+    let records = records_are_pg_waldumps(&site, &segment)?;
+    the_index_tells_what_was_done(&site, &segment, records)
 }
 
 /// `debug wal` with the first identity.
@@ -231,7 +255,33 @@ fn a_backup_is_followed_from_its_manifest_to_its_packs() -> Result<()> {
     }
     assert_eq!(in_packs, in_maps, "pages of the table in packs, and in maps");
     says(site.seawall(["debug", "pack", backup, "99999"])?, 4, &["is in no region"])?;
+    a_few_changed_pages_are_shown_as_a_patch(&site, &file)?;
     let text = site.seawall(["debug", "manifest", backup])?.expect_code(0)?.stdout;
     assert!(text.contains("backup_label") && text.contains("blocks of files"), "{text}");
+    Ok(())
+}
+
+/// What the next backup changes of a large leaf lies over it: places of the pages that changed, and no others.
+fn a_few_changed_pages_are_shown_as_a_patch(site: &Site, file: &str) -> Result<()> {
+    // Many pages here and there first: a leaf of few words is written anew sooner than patched.
+    site.server.execute("UPDATE kept SET body = repeat('y', 500) WHERE n % 150 = 0")?;
+    site.server.execute("VACUUM (FREEZE) kept")?;
+    site.backup(&[])?;
+    // By their places: a scan would prune pages and set hints on its way.
+    site.server.execute("UPDATE kept SET body = repeat('z', 500) WHERE ctid IN ('(50,2)', '(2000,2)')")?;
+    let report = site.backup(&[])?;
+    let backup = report["backup"].as_str().unwrap_or_default();
+    let map = json(&site.seawall(["debug", "map", backup, "0", "--json"])?.expect_code(0)?)?;
+    let nodes = map["nodes"].as_array().cloned().unwrap_or_default();
+    let of_table: Vec<&Value> = nodes.iter().filter(|node| node["path"] == file).collect();
+    let kinds: Vec<&str> = of_table.iter().filter_map(|node| node["kind"].as_str()).collect();
+    assert!(kinds.contains(&"location-patch") && kinds.contains(&"digest-patch"), "{kinds:?}");
+    let patch = of_table.iter().find(|node| node["kind"] == "location-patch");
+    let extents = patch.and_then(|node| node["extents"].as_array()).cloned().unwrap_or_default();
+    let pages: u64 = extents.iter().filter_map(|extent| extent["pages"].as_u64()).sum();
+    // Two rows and their new versions.
+    assert!((2..=8).contains(&pages), "{pages} pages: {patch:?}");
+    let text = site.seawall(["debug", "map", backup, "0"])?.expect_code(0)?.stdout;
+    assert!(text.contains("patch") && text.contains(file), "{text}");
     Ok(())
 }

@@ -8,9 +8,7 @@ use seawall_pg::{Fork, Lsn, SegmentName, SystemIdentifier, WalFileName};
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::time::Time;
 use seawall_repo::wal_index::transactions::{Activity, EndedTransaction, How, RelationOid, Transactions};
-use seawall_repo::wal_index::{
-    Begins, ChangedFork, CommitSpan, Ends, FirstRecord, ForkChanges, Mark, SegmentIndex,
-};
+use seawall_repo::wal_index::{ChangedFork, ForkChanges, SegmentIndex};
 use seawall_repo::wal_object::WalHeader;
 use serde::Serialize;
 
@@ -44,22 +42,9 @@ pub struct IndexReport {
     pub to: String,
     /// How many.
     pub segments: u64,
-    /// How the WAL begins.
-    pub begins: Begins,
-    /// The first record that begins here.
-    pub first: Option<FirstRecord>,
-    /// Where the last record that begins here begins.
-    pub last: Option<Lsn>,
-    /// How the WAL ends.
-    pub ends: Ends,
-    /// How many records end here.
-    pub records: u64,
-    /// Commits and aborts.
-    pub commits: Option<CommitSpan>,
-    /// Records that stand out.
-    pub marks: Vec<Mark>,
-    /// Where records begin of which nothing is told.
-    pub untold: Vec<Lsn>,
+    /// The words of the index; what it says of changes is below.
+    #[serde(flatten)]
+    pub index: SegmentIndex,
     /// Pages changed, of all forks.
     pub pages: u64,
     /// What changed, by fork.
@@ -204,16 +189,9 @@ pub async fn index(
         from: from.to_string(),
         to: to.to_string(),
         segments,
-        begins: index.begins,
-        first: index.first,
-        last: index.last,
-        ends: index.ends,
-        records: index.records,
-        commits: index.commits,
-        marks: index.marks,
-        untold: index.untold,
         pages: index.changes.pages(),
         changes: index.changes.forks().map(|(fork, changes)| fork_report(*fork, changes)).collect(),
+        index,
         transactions: behind.ended.iter().map(ended_report).collect(),
         activity: behind.activity.into_values().map(|activity| activity_report(&activity)).collect(),
         left_out: behind.left_out,

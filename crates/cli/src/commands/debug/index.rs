@@ -31,13 +31,13 @@ fn page(report: &IndexReport) -> Page {
     };
     page.line(format!("{what}, of cluster {} ({})", report.cluster, report.system));
     page.facts(2, facts(report));
-    if !report.untold.is_empty() {
-        let starts: Vec<String> = report.untold.iter().map(ToString::to_string).collect();
+    if !report.index.untold.is_empty() {
+        let starts: Vec<String> = report.index.untold.iter().map(ToString::to_string).collect();
         page.indented(2, format!("records of which nothing is told: {}", starts.join(" ")));
     }
-    if !report.marks.is_empty() {
+    if !report.index.marks.is_empty() {
         page.blank().line("marks");
-        for mark in &report.marks {
+        for mark in &report.index.marks {
             page.indented(2, format!("{}  {}", mark.start, mark_words(&mark.what)));
         }
     }
@@ -62,11 +62,11 @@ fn page(report: &IndexReport) -> Page {
 
 /// Edges and sums.
 fn facts(report: &IndexReport) -> [(&'static str, String); 7] {
-    let first = report.first.map_or_else(
+    let first = report.index.first.map_or_else(
         || "none begins here".to_owned(),
         |first| format!("{}, the one before it at {}", first.start, first.previous),
     );
-    let commits = report.commits.map_or_else(
+    let commits = report.index.commits.map_or_else(
         || "none".to_owned(),
         |span| {
             let (first, last) = (span.first, span.last);
@@ -81,11 +81,14 @@ fn facts(report: &IndexReport) -> [(&'static str, String); 7] {
         },
     );
     [
-        ("begins with", begins(report.begins)),
+        ("begins with", begins(report.index.begins)),
         ("first record", first),
-        ("last record", report.last.map_or_else(|| "none begins here".to_owned(), |last| last.to_string())),
-        ("ends with", ends(report.ends)),
-        ("records", human::count(report.records)),
+        (
+            "last record",
+            report.index.last.map_or_else(|| "none begins here".to_owned(), |last| last.to_string()),
+        ),
+        ("ends with", ends(report.index.ends)),
+        ("records", human::count(report.index.records)),
         ("commits and aborts", commits),
         (
             "pages changed",

@@ -82,13 +82,14 @@ fn a_segment_in_parts_is_shown_whole() -> Result<()> {
     let builder = Server::builder(17).archive_command("false").wal_segment_mebibytes(64);
     let site = Site::new(builder.setting("wal_keep_size", "1GB").start()?)?;
     let server = &site.server;
+    server
+        .execute("CREATE TABLE kept AS SELECT n, repeat('x', 500) AS body FROM generate_series(1, 5000) n")?;
     site.archive_all()?;
     let segment = server.value("SELECT pg_walfile_name(pg_current_wal_lsn() + 100)")?;
     // Records in the second part, too.
     let filler =
         "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1000000)) FROM generate_series(1, 40)";
     server.execute(&format!("SELECT count(*) FROM ({filler}) filler"))?;
-    server.execute("CREATE TABLE kept AS SELECT n FROM generate_series(1, 5000) n")?;
     server.execute("UPDATE kept SET n = n + 1 WHERE n <= 50")?;
     server.execute("CREATE TABLE gone AS SELECT n FROM generate_series(1, 100) n")?;
     server.execute("DROP TABLE gone")?;

@@ -232,7 +232,7 @@ async fn other_content_of_the_same_size_is_a_conflict_and_what_is_not_compared_i
     for number in 13..93 {
         let (ours, theirs) = (sealed(number, 7, &bench).await, sealed(number, 8, &bench).await);
         assert_eq!(ours.len(), theirs.len());
-        let differs = number == 40 || number == 90;
+        let differs = number == 20 || number == 90;
         for (store, bytes) in bench.memories.iter().zip([&ours, if differs { &theirs } else { &ours }]) {
             store.put(&object(number, &bench).as_str().into(), bytes.clone().into()).await.unwrap();
         }
@@ -240,7 +240,7 @@ async fn other_content_of_the_same_size_is_a_conflict_and_what_is_not_compared_i
     let report = looked(&bench).await;
     let conflicts = &report.systems[0].conflicts;
     let found: Vec<&str> = conflicts.iter().map(|conflict| conflict.object.as_str()).collect();
-    // Segment 40 lies behind the newest 64.
+    // Segment 20 lies behind the newest 64.
     assert!(found.len() == 1 && found[0] == object(90, &bench), "{found:?}");
     // The backup's own segments, 10 to 12, are there as well.
     assert_eq!(report.systems[0].not_compared, 83 - 64);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Outcome, Result, Server, StopMode, majors, oracles, run_seawall};
+use support::regions::objects;
 use support::{RECOVERY_LIMIT, Site, json, recovered, says};
 
 /// A server of its own host: its settings and its key.
@@ -188,6 +189,11 @@ fn the_old_primary_lives_on(major: u16) -> Result<()> {
         let first = all.iter().filter_map(|one| one["backup"].as_str()).min().unwrap_or_default().to_owned();
         assert_eq!(&restored(&site, &["--timeline", timeline, "--backup", &first])?, rows);
     }
+    // Each timeline goes on in itself, and the second where it left the first.
+    let report = json(&site.seawall(["verify", "--full", "--json"])?.expect_code(0)?)?;
+    let names = objects(&site.region("one"), "/wal/")?;
+    let segments = names.iter().filter(|name| name.file_name().is_some_and(|name| name.len() == 24)).count();
+    assert_eq!(report["regions"][0]["links"], segments - 1, "{report}");
     Ok(())
 }
 
@@ -230,8 +236,33 @@ fn stops_at(directory: &Path, major: u16, says: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Without a private key, and with.
+fn verify_names_it(site: &Site, behind: &str) -> Result<()> {
+    let identity = site.identity("first").display().to_string();
+    for line in
+        [&["verify", "--full", "--json"][..], &["verify", "--full", "--json", "--identity", &identity]]
+    {
+        let report = json(&site.seawall(line.iter().copied())?.expect_code(1)?)?;
+        let found: Vec<_> = report["findings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|finding| {
+                let object = finding["object"].as_str().unwrap_or_default();
+                assert!(object.ends_with(behind), "{finding}");
+                (finding["id"].as_str().unwrap_or_default(), finding["region"].as_str().unwrap_or_default())
+            })
+            .collect();
+        assert_eq!(found, [("verify.link-broken", "one"), ("verify.link-broken", "two")], "{report}");
+        let what = report["findings"][0]["endangers"]["what"].to_string();
+        assert!(what.contains("recovery to any point from") && what.contains("on timeline 2"), "{what}");
+    }
+    Ok(())
+}
+
 fn a_broken_link_is_never_handed_over(major: u16) -> Result<()> {
     let (site, _one, behind) = a_mixed_archive(major)?;
+    verify_names_it(&site, &behind)?;
     let says = ["archive.broken-link", behind.as_str(), "(one)", "(two)"];
     let planned = site.new_directory();
     site.restore(&planned, &["--latest", "--timeline", "2"])?.expect_code(0)?;

@@ -131,13 +131,14 @@ fn mend(report: &Value) -> Result<()> {
 #[test]
 fn budgeted_runs_together_read_everything_once() -> Result<()> {
     let site = site()?;
-    let (mut runs, mut read) = (0, 0);
+    let (mut runs, mut read, mut links) = (0, 0, 0);
     loop {
         runs += 1;
         let report = verify(&site, 0, &["--full", "--budget", "1MiB"])?;
         let kinds = report["regions"][0]["kinds"].as_array().cloned().unwrap_or_default();
         let content = kinds.iter().filter(|kind| kind["kind"] == "packs" || kind["kind"] == "wal");
         read += content.map(|kind| kind["read"].as_u64().unwrap_or(0)).sum::<u64>();
+        links += report["regions"][0]["links"].as_u64().unwrap_or(0);
         let event =
             report["event"].as_str().ok_or_else(|| Failure::new(format!("not remembered: {report}")))?;
         assert!(site.region("one").join(event).exists(), "{event}");
@@ -150,6 +151,8 @@ fn budgeted_runs_together_read_everything_once() -> Result<()> {
     let there = objects(&region, "/pack/")?.len() + objects(&region, "/wal/")?.len();
     assert!(runs > 1, "one run was enough");
     assert_eq!(read, there as u64, "each once, in {runs} runs");
+    // Also those over the places where a run ended and the next began.
+    assert_eq!(links, segments(&site)? as u64 - 1, "each link once, in {runs} runs");
     spoil_and_find(&site, &region)
 }
 
@@ -188,9 +191,25 @@ fn every_stored_index_is_what_the_records_say(major: u16) -> Result<()> {
     }
     let report = verify(&site, 0, &["--full"])?;
     assert_eq!((report["ended"].as_str(), unread(&report)), (Some("complete"), 0), "{report}");
-    let segments = objects(&site.region("one"), "/wal/")?.len();
-    assert!(segments >= 8, "{segments} files of WAL");
+    let segments = segments(&site)?;
+    assert!(segments >= 8, "{segments} segments of WAL");
+    // Who has no private key knows links by indexes alone: each segment has one, and each goes on where the one before it ends.
+    let as_host = json(&site.seawall(["verify", "--full", "--json"])?.expect_code(0)?)?;
+    for report in [report, as_host] {
+        for region in report["regions"].as_array().into_iter().flatten() {
+            assert_eq!(region["links"], segments - 1, "{report}");
+        }
+        let not_checked = report["not_checked"].to_string();
+        assert!(!not_checked.contains("has no index"), "{not_checked}");
+    }
     Ok(())
+}
+
+/// How many segments are archived.
+fn segments(site: &Site) -> Result<usize> {
+    let names = objects(&site.region("one"), "/wal/")?;
+    let is_segment = |name: &&std::path::PathBuf| name.file_name().is_some_and(|name| name.len() == 24);
+    Ok(names.iter().filter(is_segment).count())
 }
 
 macro_rules! each_major {

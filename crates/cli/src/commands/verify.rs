@@ -138,6 +138,12 @@ fn region_page(region: &RegionReport, depth: &str, page: &mut Page) {
     } else if depth == Depth::Full.word() {
         page.indented(2, "no page was opened");
     }
+    if region.links > 0 {
+        page.indented(
+            2,
+            format!("{} links between neighbouring WAL segments compared", human::count(region.links)),
+        );
+    }
     if region.orphans.objects > 0 {
         let (objects, bytes) = (human::count(region.orphans.objects), human::size(region.orphans.bytes));
         page.indented(2, format!("{objects} orphaned objects, {bytes}: no backup needs them"));

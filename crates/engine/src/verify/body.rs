@@ -3,15 +3,17 @@
 //! Promises: memory of one piece and one frame, whatever the object's size; what comes out is what reading it whole would say. What a
 //! frame shows counts only once all stored bytes are what was signed: a flipped bit is damage, wherever it lies.
 
+use seawall_pg::WalFileName;
 use seawall_repo::compress::Decompressor;
 use seawall_repo::keys::{Digest, DigestKey};
 use seawall_repo::layout::{Named, ObjectName};
 use seawall_repo::object::{Footer, FrameAt, FrameBuffers, FrameOpener, OpenHead};
 use seawall_repo::pack::{PackContents, PackHeader};
-use seawall_repo::wal_object::WalHeader;
+use seawall_repo::wal_index::SegmentIndex;
+use seawall_repo::wal_object::{WalHeader, WalReader};
 
 use super::found::Way;
-use super::object::{Check, Checked, Good, Wrong, good, misnamed, pages_wrong};
+use super::object::{Check, Checked, Good, Wrong, edges, good, misnamed, pages_wrong};
 use super::pages::{self, PageFacts};
 
 /// An object under way.
@@ -23,9 +25,14 @@ pub(super) struct BodyCheck {
     stored: blake3::Hasher,
     at: u64,
     frames: Option<Frames>,
+    /// The front section of a segment, with its index, as far as it went by.
+    front: Vec<u8>,
     good: Good,
     fault: Option<Wrong>,
 }
+
+/// The longest index that is looked at while a segment streams by.
+const FRONT_BYTES_MAX: u32 = 1 << 20;
 
 /// The frames of a pack.
 struct Frames {
@@ -52,7 +59,8 @@ impl BodyCheck {
     pub(super) fn new(head: OpenHead, prefix: &[u8]) -> Self {
         let head_bytes = prefix.get(..head.head().head_bytes()).unwrap_or_default().to_vec();
         let good = Good { closed: true, ..good(&head) };
-        Self { head, head_bytes, stored: blake3::Hasher::new(), at: 0, frames: None, good, fault: None }
+        let (stored, front) = (blake3::Hasher::new(), Vec::new());
+        Self { head, head_bytes, stored, at: 0, frames: None, front, good, fault: None }
     }
 
     /// The pack's frames are opened too, as far as the keys allow. `tail` is the end of the body, with the footer.
@@ -98,6 +106,10 @@ impl BodyCheck {
             self.fault = Some(Wrong::new(Way::Damaged, "its head is another than a moment before"));
         }
         self.stored.update(body);
+        if let Some(index) = self.front_bytes() {
+            let wanted = (index as usize).saturating_sub(self.front.len());
+            self.front.extend_from_slice(body.get(..wanted).unwrap_or(body));
+        }
         let at = (self.at.saturating_add(of_head as u64)).saturating_sub(head);
         if let Some(frames) = &mut self.frames
             && let Err(wrong) = frames.take(at, body, &mut self.good)
@@ -108,14 +120,29 @@ impl BodyCheck {
         self.at = self.at.saturating_add(piece.len() as u64);
     }
 
+    /// How long the index of a segment is, where it has one that is not too long.
+    fn front_bytes(&self) -> Option<u32> {
+        let Named::Wal { file: WalFileName::Segment(_), .. } = self.head.name().named() else { return None };
+        Some(self.head.head().front_bytes()).filter(|bytes| (1..=FRONT_BYTES_MAX).contains(bytes))
+    }
+
+    /// How a segment begins and ends, as its index tells; none where it cannot be opened: this look promises stored bytes alone.
+    fn index(&self, check: &Check<'_>) -> Option<Box<SegmentIndex>> {
+        self.front_bytes()?;
+        let reader = WalReader { trust: check.trust, keys: check.keys };
+        let index = reader.index(&self.head, &self.front, &mut Decompressor::new().ok()?).ok()?;
+        index.ok().map(Box::new)
+    }
+
     /// Everything was given.
-    pub(super) fn finish(self) -> Checked {
+    pub(super) fn finish(self, check: &Check<'_>) -> Checked {
         let head = &self.head;
         head.head().check_object_bytes(self.at).map_err(|error| head.fault(error))?;
         head.verify_stored(self.stored.finalize().as_bytes())?;
+        let edges = edges(self.index(check), head.head().writer());
         match self.fault.or_else(|| pages_wrong(&self.good.pages)) {
             Some(wrong) => Err(wrong),
-            None => Ok(Good { parts: parts_of(head)?, ..self.good }),
+            None => Ok(Good { parts: parts_of(head)?, edges, ..self.good }),
         }
     }
 }
@@ -192,7 +219,7 @@ mod tests {
             let mut body =
                 if deep { body.with_frames(&check, bytes, Decompressor::new().unwrap()) } else { body };
             bytes.chunks(piece).for_each(|piece| body.take(piece));
-            body.finish()
+            body.finish(&check)
         };
         let whole = checked(bytes, usize::MAX, true).unwrap();
         assert_eq!((whole.pages.pages, whole.closed), (40, false));

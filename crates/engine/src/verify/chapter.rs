@@ -10,13 +10,16 @@ use seawall_pg::{SegmentName, WalFileName};
 use seawall_repo::chapter::{Chapter, ChapterSegment};
 use seawall_repo::compress::Decompressor;
 use seawall_repo::envelope::Head;
+use seawall_repo::error::ObjectError;
 use seawall_repo::layout::{Named, ObjectName};
 use seawall_repo::object::OpenHead;
-use seawall_repo::wal_index::Changes;
-use seawall_repo::wal_object::WalReader;
+use seawall_repo::wal_index::{Changes, SegmentIndex};
+use seawall_repo::wal_object::{NoIndex, WalReader};
 use seawall_store::RegionName;
 
-use super::tasks::{Job, Reading};
+use super::found::Way;
+use super::object::Wrong;
+use super::tasks::{Job, Outcome, Reading};
 use crate::archive::chapters::segment_name;
 
 /// First read of a segment's head and index.
@@ -78,26 +81,46 @@ impl Reading {
 
     /// What a segment says itself.
     async fn own_word(&self, job: &Job, region: &RegionName, name: ObjectName) -> Option<ChapterSegment> {
+        let (head, index) = self.head_and_index(job, region, &name).await.ok()?;
+        ChapterSegment::of(&head, index).ok()
+    }
+
+    /// A segment's head and index, by a small read.
+    ///
+    /// # Errors
+    /// Why they cannot be had.
+    pub(super) async fn head_and_index(
+        &self,
+        job: &Job,
+        region: &RegionName,
+        name: &ObjectName,
+    ) -> std::result::Result<(OpenHead, std::result::Result<SegmentIndex, NoIndex>), Outcome> {
         let (trust, keys) = (self.repository.trust(), self.repository.keys());
         let reader = WalReader { trust, keys };
         let mut wanted = INDEX_READ_BYTES;
         for _ in 0..3 {
-            let bytes = self.get(&name, region, Some(wanted)).await.ok()?;
-            let needs = Head::needs(&bytes).ok()? as u64;
+            let bytes = self.get(name, region, Some(wanted)).await?;
+            let needs = Head::needs(&bytes).map_or(0, |needs| needs as u64);
             if needs > wanted {
                 wanted = needs;
                 continue;
             }
-            let head = OpenHead::open(&name, &bytes, trust, job.created).ok()?;
+            let head = OpenHead::open(name, &bytes, trust, job.created).map_err(wrong)?;
             let from = head.head().head_bytes();
             let end = from + head.head().front_bytes() as usize;
             let Some(front) = bytes.get(from..end) else {
                 wanted = end as u64;
                 continue;
             };
-            let index = reader.index(&head, front, &mut Decompressor::new().ok()?).ok()?;
-            return ChapterSegment::of(&head, index).ok();
+            let mut decompressor =
+                Decompressor::new().map_err(|error| Outcome::Unreadable(error.to_string()))?;
+            let index = reader.index(&head, front, &mut decompressor).map_err(wrong)?;
+            return Ok((head, index));
         }
-        None
+        Err(Outcome::Wrong(Wrong::new(Way::Damaged, "it is shorter than its head says")))
     }
+}
+
+fn wrong(error: ObjectError) -> Outcome {
+    Outcome::Wrong(error.into())
 }

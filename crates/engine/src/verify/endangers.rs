@@ -80,8 +80,17 @@ pub(super) struct Held {
     pub(super) backups: BTreeMap<BackupId, Backup>,
     pub(super) wal: WalHeld,
     pub(super) histories: BTreeMap<Timeline, History>,
-    /// Segments that are missing, or let go.
-    pub(super) broken: Vec<(Timeline, SegmentNo, SegmentNo)>,
+    /// Where no recovery gets through.
+    pub(super) cuts: Vec<Cut>,
+}
+
+/// Where a recovery ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Segments that are missing, or let go: the first and the last.
+    Missing(Timeline, SegmentNo, SegmentNo),
+    /// A segment of the second timeline that does not go on where the one before it, on the first, ends.
+    Link(Timeline, Timeline, SegmentNo),
 }
 
 type Stretches = Vec<(u64, u64)>;
@@ -120,7 +129,7 @@ impl Held {
 
     /// What is lost where these backups are of no use.
     pub(super) fn without_backups(&self, lost: &[BackupId]) -> Vec<Window> {
-        self.lost(&self.broken, &self.broken, |id| !lost.contains(id))
+        self.lost(&self.cuts, &self.cuts, |id| !lost.contains(id))
     }
 
     /// Backups and points that are lost where these segments are.
@@ -136,11 +145,28 @@ impl Held {
                 .any(|(on, number)| *on == timeline && first <= *number && *number <= last)
         };
         let backups = self.backups.values().filter(hit).map(|backup| backup.id).collect();
-        let others: Vec<_> =
-            self.broken.iter().copied().filter(|broken| *broken != (timeline, first, last)).collect();
+        (backups, self.cut_at(Cut::Missing(timeline, first, last)))
+    }
+
+    /// Backups and points that are lost where this segment does not go on where the one before it ends.
+    pub(super) fn without_link(
+        &self,
+        before: Timeline,
+        timeline: Timeline,
+        number: SegmentNo,
+    ) -> (Vec<BackupId>, Vec<Window>) {
+        let over = |pair: &[(Timeline, SegmentNo)]| matches!(pair, [one, other] if one.0 == before && *other == (timeline, number));
+        let hit = |backup: &&Backup| self.needed_by(backup).windows(2).any(over);
+        let backups = self.backups.values().filter(hit).map(|backup| backup.id).collect();
+        (backups, self.cut_at(Cut::Link(before, timeline, number)))
+    }
+
+    /// What this cut costs, the others left as they are.
+    fn cut_at(&self, cut: Cut) -> Vec<Window> {
+        let others: Vec<_> = self.cuts.iter().copied().filter(|other| *other != cut).collect();
         let mut with = others.clone();
-        with.push((timeline, first, last));
-        (backups, self.lost(&others, &with, |_| true))
+        with.push(cut);
+        self.lost(&others, &with, |_| true)
     }
 
     /// What is lost where a timeline's history is not known: everything on it that begins on an ancestor.
@@ -150,12 +176,7 @@ impl Held {
         (on.map(|backup| backup.id).collect(), windows_of(timeline, windows))
     }
 
-    fn lost(
-        &self,
-        before: &[(Timeline, SegmentNo, SegmentNo)],
-        after: &[(Timeline, SegmentNo, SegmentNo)],
-        usable: impl Fn(&BackupId) -> bool,
-    ) -> Vec<Window> {
+    fn lost(&self, before: &[Cut], after: &[Cut], usable: impl Fn(&BackupId) -> bool) -> Vec<Window> {
         let mut windows = Vec::new();
         for timeline in self.timelines() {
             let could = self.reach(timeline, before, &|_| true);
@@ -166,16 +187,11 @@ impl Held {
     }
 
     /// The points of a timeline's own stretch that can be reached.
-    fn reach(
-        &self,
-        timeline: Timeline,
-        broken: &[(Timeline, SegmentNo, SegmentNo)],
-        usable: &dyn Fn(&BackupId) -> bool,
-    ) -> Stretches {
+    fn reach(&self, timeline: Timeline, cuts: &[Cut], usable: &dyn Fn(&BackupId) -> bool) -> Stretches {
         let (Some(size), history) = (self.size, self.history(timeline)) else { return Vec::new() };
         let Some(end) = self.end_of(timeline, size) else { return Vec::new() };
         let begin = history.span(timeline).map_or(0, |span| span.begin.0);
-        let mut holes: Stretches = broken.iter().filter_map(|one| on_way(&history, size, *one)).collect();
+        let mut holes: Stretches = cuts.iter().filter_map(|cut| on_way(&history, size, *cut)).collect();
         holes.sort_unstable();
         let mut reached = Vec::new();
         for backup in self.backups.values().filter(|backup| usable(&backup.id)) {
@@ -197,17 +213,26 @@ impl Held {
         let last =
             |ranges: &crate::archive::inventory::Ranges| ranges.as_slice().last().map(|range| range.last);
         let present = last(&wal.segments).max(last(&wal.partial));
-        let broken = self.broken.iter().filter(|(on, _, _)| *on == timeline).map(|(_, _, last)| *last).max();
-        present.max(broken).map(|last| last.last_lsn(size).0.saturating_add(1))
+        let missing = |cut: &Cut| match cut {
+            Cut::Missing(on, _, last) if *on == timeline => Some(*last),
+            Cut::Missing(..) | Cut::Link(..) => None,
+        };
+        present
+            .max(self.cuts.iter().filter_map(missing).max())
+            .map(|last| last.last_lsn(size).0.saturating_add(1))
     }
 }
 
-/// The stretch of a way that missing segments take away; none where they are not on it.
-fn on_way(
-    history: &History,
-    size: WalSegmentSize,
-    (timeline, first, last): (Timeline, SegmentNo, SegmentNo),
-) -> Option<(u64, u64)> {
+/// The stretch of a way that a cut takes away, an empty one at a broken link; none where it is not on the way.
+fn on_way(history: &History, size: WalSegmentSize, cut: Cut) -> Option<(u64, u64)> {
+    let (timeline, first, last) = match cut {
+        Cut::Missing(timeline, first, last) => (timeline, first, last),
+        Cut::Link(before, timeline, number) => {
+            let serves = |number, on| history.timeline_of_segment(number, size) == on;
+            let at = number.first_lsn(size)?.0;
+            return (serves(number, timeline) && serves(number.prev()?, before)).then_some((at, at));
+        }
+    };
     let serves = |number: SegmentNo| history.timeline_of_segment(number, size) == timeline;
     if serves(first) && serves(last) {
         return Some((first.first_lsn(size)?.0, last.last_lsn(size).0.saturating_add(1)));
@@ -332,5 +357,30 @@ mod tests {
         assert_eq!(said(&windows), [(12 * mib, 21 * mib), (15 * mib + 8, 18 * mib)]);
         let (_, windows) = held.without_wal(Timeline::FIRST, SegmentNo(16), SegmentNo(16));
         assert_eq!(said(&windows), [(16 * mib, 21 * mib)], "the child left before");
+        // A link is a cut without length, on the ways that go through both segments.
+        let two_at = |number| held.without_link(two, two, SegmentNo(number)).1;
+        assert_eq!(said(&two_at(16)), [(16 * mib, 18 * mib)]);
+        let (_, windows) = held.without_link(Timeline::FIRST, two, SegmentNo(15));
+        assert_eq!(said(&windows), [(15 * mib + 8, 18 * mib)], "where the child begins");
+        let (_, windows) = held.without_link(Timeline::FIRST, Timeline::FIRST, SegmentNo(15));
+        assert_eq!(said(&windows), [(15 * mib, 21 * mib)], "the child has its own copy of that one");
+    }
+
+    #[test]
+    fn a_broken_link_ends_a_window_and_spoils_the_backup_it_lies_in() {
+        let mut held = held();
+        let (one, mib) = (Timeline::FIRST, u64::from(MIB));
+        let at = |segment: u64, byte: u64| segment * mib + byte;
+        let wide = backup(3, at(12, 40), at(14, 900));
+        held.backups.insert(wide.id, wide);
+        let (backups, windows) = held.without_link(one, one, SegmentNo(5));
+        assert_eq!((backups, said(&windows)), (vec![], vec![(5 * mib, 10 * mib + 900)]));
+        let (backups, windows) = held.without_link(one, one, SegmentNo(14));
+        assert_eq!((backups, said(&windows)), (vec![wide.id], vec![(14 * mib, 21 * mib)]));
+        // Of two cuts each is told by what it costs beside the other.
+        held.cuts.push(Cut::Link(one, one, SegmentNo(5)));
+        let (_, windows) = held.without_wal(one, SegmentNo(7), SegmentNo(7));
+        assert_eq!(said(&windows), [], "nothing there could be reached before");
+        assert_eq!(said(&held.without_link(one, one, SegmentNo(5)).1), [(5 * mib, 10 * mib + 900)]);
     }
 }

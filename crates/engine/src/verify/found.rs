@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use seawall_pg::{SegmentNo, Timeline};
 use seawall_repo::envelope::HeadError;
 use seawall_repo::error::{Fault, ObjectError};
-use seawall_repo::id::{BackupId, WriterId};
+use seawall_repo::id::{BackupId, SystemId, WriterId};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::pack::PackId;
 use seawall_repo::signed::SignedError;
 use seawall_repo::trust::TrustError;
 use seawall_store::RegionName;
+
+use super::endangers::Cut;
 
 /// In which way something is wrong: the finding's stable id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +31,7 @@ pub(super) enum Way {
     PageChecksum,
     WalPage,
     WalHole,
+    LinkBroken,
     IndexWrong,
     ChapterDiffers,
     UnknownName,
@@ -51,6 +54,7 @@ impl Way {
             Self::PageChecksum => "verify.page-checksum",
             Self::WalPage => "verify.wal-page",
             Self::WalHole => "verify.wal-hole",
+            Self::LinkBroken => "verify.link-broken",
             Self::IndexWrong => "verify.index-wrong",
             Self::ChapterDiffers => "verify.chapter-differs",
             Self::UnknownName => "verify.unknown-name",
@@ -82,6 +86,8 @@ pub(super) enum Subject {
     Map(Place, PackId),
     /// Whole segments, both ends inclusive.
     Wal(Place, Timeline, SegmentNo, SegmentNo),
+    /// A segment that does not go on where the one before it ends, which is on the first of these timelines.
+    Link(Place, Timeline, Timeline, SegmentNo),
     /// A `.partial` file.
     Partial(Place, Timeline, SegmentNo),
     /// A `.backup` file.
@@ -197,7 +203,8 @@ pub(super) const FOUND_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     list: Vec<Found>,
-    seen: BTreeSet<(RegionName, String)>,
+    /// Broken links by themselves: the object on either side is what its writer signed.
+    seen: BTreeSet<(RegionName, String, bool)>,
     /// Packs and maps of no use, by region: who walks maps does not blame them for it.
     spoilt: BTreeMap<RegionName, BTreeSet<(bool, PackId)>>,
     more: u64,
@@ -206,7 +213,8 @@ pub(super) struct Findings {
 impl Findings {
     /// Enters a finding; false where this object was found in this region before.
     pub(super) fn add(&mut self, found: Found) -> bool {
-        let key = (found.region.clone(), found.object.clone());
+        let is_link = matches!(found.subject, Subject::Link(..));
+        let key = (found.region.clone(), found.object.clone(), is_link);
         if self.seen.contains(&key) {
             return false;
         }
@@ -238,7 +246,19 @@ impl Findings {
     }
 
     pub(super) fn has(&self, region: &RegionName, object: &str) -> bool {
-        self.seen.contains(&(region.clone(), object.to_owned()))
+        self.seen.contains(&(region.clone(), object.to_owned(), false))
+    }
+
+    /// The broken links of one place in one region.
+    pub(super) fn links(&self, region: &RegionName, system: SystemId) -> Vec<Cut> {
+        let of = self.list.iter().filter(|found| found.region == *region);
+        of.filter_map(|found| match &found.subject {
+            Subject::Link(place, before, timeline, number) if place.system == system => {
+                Some(Cut::Link(*before, *timeline, *number))
+            }
+            _ => None,
+        })
+        .collect()
     }
 
     pub(super) fn has_pack(&self, region: &RegionName, pack: PackId) -> bool {

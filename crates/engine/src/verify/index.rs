@@ -6,7 +6,8 @@
 //!
 //! Promises: no index that a host made of these bytes is called wrong, whatever that host knew of the records over both edges; beyond
 //! what stands in the segment alone an index may tell of two records only: the one that ends at its beginning, and the one that goes on
-//! behind it where it says so (`told`). Whether those two are told rightly needs the neighbours, and is not judged here.
+//! behind it where it says so (`told`). Whether those two are told rightly needs the neighbours, and is not judged here. Where there is no
+//! index, the records say how the segment begins and ends.
 
 use seawall_pg::wal::WalOf;
 use seawall_pg::{Lsn, WalFileName};
@@ -25,20 +26,25 @@ const SWITCH_ENDS_WITHIN: u64 = 40 + 24;
 /// The comparison while the segment's bytes pass.
 #[derive(Debug)]
 pub(super) struct IndexCheck {
-    stored: Box<SegmentIndex>,
+    /// The index; none where the segment has none.
+    stored: Option<Box<SegmentIndex>>,
     indexer: Indexer,
     first: Lsn,
 }
 
 impl IndexCheck {
     /// For a segment; none for what has no records of its own.
-    pub(super) fn new(file: WalFileName, facts: &WalFacts, stored: Box<SegmentIndex>) -> Option<Self> {
+    pub(super) fn new(
+        file: WalFileName,
+        facts: &WalFacts,
+        stored: Option<Box<SegmentIndex>>,
+    ) -> Option<Self> {
         let WalFileName::Segment(name) = file else { return None };
         let of = WalOf { version: facts.version, system: facts.system, size: facts.size };
         Some(Self::of(of, name.first_lsn(facts.size).ok()?, stored))
     }
 
-    fn of(of: WalOf, first: Lsn, stored: Box<SegmentIndex>) -> Self {
+    fn of(of: WalOf, first: Lsn, stored: Option<Box<SegmentIndex>>) -> Self {
         Self { stored, indexer: Indexer::new(of, first, None), first }
     }
 
@@ -47,15 +53,23 @@ impl IndexCheck {
         self.indexer.take(bytes);
     }
 
-    /// In what the index differs; none if in nothing that the segment decides.
-    pub(super) fn finish(self) -> Option<String> {
-        let (stored, first) = (&*self.stored, self.first);
-        let wrong = match self.indexer.finish(None) {
-            Ok(Indexed { index, .. }) => differs(stored, &index, first),
-            Err(NotIndexed::Unfilled { at }) if is_end_of_switch(stored, at, first) => None,
+    /// What the segment says of itself; none where it has no index and its records cannot be read.
+    ///
+    /// # Errors
+    /// In what the index differs.
+    pub(super) fn finish(self) -> Result<Option<Box<SegmentIndex>>, String> {
+        let first = self.first;
+        let own = self.indexer.finish(None);
+        let Some(stored) = self.stored else { return Ok(own.ok().map(|own| Box::new(own.index))) };
+        let wrong = match own {
+            Ok(Indexed { index, .. }) => differs(&stored, &index, first),
+            Err(NotIndexed::Unfilled { at }) if is_end_of_switch(&stored, at, first) => None,
             Err(why) => Some(format!("of its records nothing can be told: {why}")),
         };
-        wrong.map(|wrong| format!("its index does not tell what its records say: {wrong}"))
+        match wrong {
+            Some(wrong) => Err(format!("its index does not tell what its records say: {wrong}")),
+            None => Ok(Some(stored)),
+        }
     }
 }
 

@@ -129,6 +129,10 @@ fn endangers(found: &Found, at: Option<(&Held, &Users)>) -> Endangered {
                 let (backups, windows) = held.without_wal(*timeline, *first, *last);
                 return Endangered::new(backups, windows);
             }
+            Subject::Link(_, before, timeline, number) => {
+                let (backups, windows) = held.without_link(*before, *timeline, *number);
+                return Endangered::new(backups, windows);
+            }
             Subject::History(_, timeline) => {
                 let (backups, windows) = held.on_timeline(*timeline);
                 if !backups.is_empty() || !windows.is_empty() {
@@ -196,6 +200,6 @@ fn in_words(found: &Found) -> String {
         (Subject::Stranger, _) => "nothing: it is not read".to_owned(),
         (Subject::Region, _) => format!("everything that only region {region} holds; it was not verified"),
         (Subject::Pack(..) | Subject::Map(..), _) => "backups that need it".to_owned(),
-        (Subject::Wal(..) | Subject::History(..), _) => "recovery through it".to_owned(),
+        (Subject::Wal(..) | Subject::Link(..) | Subject::History(..), _) => "recovery through it".to_owned(),
     }
 }

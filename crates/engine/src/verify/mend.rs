@@ -35,6 +35,9 @@ pub(super) fn mend(found: &Found, urls: &Urls) -> String {
         Way::IndexWrong => {
             return "seawall backup --scan reads every page and asks no index; find out how the index's writer came to it".to_owned();
         }
+        Way::LinkBroken => {
+            return "recovery ends before it: find out which server archived each of the two; seawall backup opens a new window behind it".to_owned();
+        }
         Way::NewerFormat => return "use a newer release of seawall".to_owned(),
         Way::PageChecksum => {
             return "the page was damaged before it was stored: look at the table with pg_amcheck; once it is repaired, seawall backup --full".to_owned();
@@ -92,7 +95,7 @@ fn alone(found: &Found) -> String {
         Subject::Wal(..) | Subject::Partial(..) if missing => {
             format!("if the server still has it: seawall wal push pg_wal/{file}; otherwise seawall backup opens a new window behind it")
         }
-        Subject::Wal(..) | Subject::Partial(..) => {
+        Subject::Wal(..) | Subject::Link(..) | Subject::Partial(..) => {
             "no other copy is known: seawall backup opens a new window behind it".to_owned()
         }
         Subject::History(..) => {

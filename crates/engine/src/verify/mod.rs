@@ -1,7 +1,7 @@
 //! Verify: whether what each region stores is there, is what was signed, and opens.
 //!
 //! The road, in the order of files: `knowledge` (what manifests, intents and tombstones say, region by region) → `run` (one pass over
-//! all names in order, with `tasks` and `stream` reading beside it) → `object`, `body`, `pages`, `wal_pages`, `index` (one object, from its bytes) → `walk` (maps against packs)
+//! all names in order, with `tasks` and `stream` reading beside it) → `object`, `body`, `pages`, `wal_pages`, `index` (one object, from its bytes) → `links` (segments beside each other) → `walk` (maps against packs)
 //! → `folder`, `wal` (what is missing) with `expected` (whether the rules ask for it) → `endangers` and `mend` (what it means, and what to do) → `report` and `memory`.
 //!
 //! Promises: each region is judged by its own copies alone; what was not looked at is said; memory does not grow with the number of
@@ -16,6 +16,7 @@ mod found;
 mod index;
 mod knowledge;
 mod lacking;
+mod links;
 mod manifests;
 mod meaning;
 mod memory;

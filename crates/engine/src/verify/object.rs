@@ -24,6 +24,7 @@ use seawall_repo::wal_object::{PART_BYTES, WalHeader, WalReader};
 use super::body::BodyCheck;
 use super::found::{Way, way_of};
 use super::index::IndexCheck;
+use super::links::{Beside, Edges};
 use super::pages::{PageFacts, PagesSeen};
 use super::wal_pages::{WalFacts, WalPages};
 
@@ -53,6 +54,10 @@ pub(super) struct Good {
     pub(super) parts: Option<Vec<Digest>>,
     /// What it tells of its records: a segment in parts.
     pub(super) index: Option<Box<SegmentIndex>>,
+    /// How it begins and ends: a segment, as far as that can be told.
+    pub(super) edges: Option<Box<Edges>>,
+    /// Whether it goes on behind the segment before it, where it is looked at alone.
+    pub(super) beside: Option<Beside>,
     /// What it says of its segments: a chapter.
     pub(super) chapter: Option<Box<Chapter>>,
     /// The keys it was sealed with: digests of one generation can be compared.
@@ -132,7 +137,7 @@ impl Check<'_> {
         }
         let mut body = BodyCheck::new(self.head_of(name, bytes, bytes.len() as u64)?, bytes);
         body.take(bytes);
-        body.finish()
+        body.finish(self)
     }
 
     /// A pack.
@@ -140,7 +145,7 @@ impl Check<'_> {
         let head = self.head_of(name, bytes, bytes.len() as u64)?;
         let mut body = BodyCheck::new(head, bytes).with_frames(self, bytes, decompressor);
         body.take(bytes);
-        body.finish()
+        body.finish(self)
     }
 
     pub(super) fn digest_key(&self, head: &OpenHead) -> Result<DigestKey, ObjectError> {
@@ -194,33 +199,36 @@ impl Check<'_> {
         let reader = WalReader { trust: self.trust, keys: self.keys };
         let (whole, header) = reader.look(name, bytes, self.created, decompressor)?;
         let mut good = good(whole.head());
-        if let Some(parts) = &header.parts {
-            good.parts = Some(parts.iter().map(|part| part.0).collect());
-            if !self.is_closed(whole.head()) {
-                good.index = index_of(&reader, &whole, bytes, decompressor)?;
-            }
-            return Ok(good);
-        }
-        if self.is_closed(whole.head()) {
-            good.closed = true;
-            return Ok(good);
-        }
         let index = match header.part {
             None => index_of(&reader, &whole, bytes, decompressor)?,
             Some(_) => None,
         };
-        let index = self.index_check(header.file, index);
-        self.wal_content(&whole, &header, decompressor, plain, index)?;
+        if let Some(parts) = &header.parts {
+            good.parts = Some(parts.iter().map(|part| part.0).collect());
+            good.index = index;
+            return Ok(good);
+        }
+        let by = whole.head().head().writer();
+        if self.is_closed(whole.head()) {
+            good.closed = true;
+            good.edges = edges(index, by);
+            return Ok(good);
+        }
+        let check = match header.part {
+            None => self.index_check(header.file, index),
+            Some(_) => None,
+        };
+        good.edges = edges(self.wal_content(&whole, &header, decompressor, plain, check)?, by);
         Ok(good)
     }
 
-    /// What holds a segment's index against its records.
+    /// What holds a segment's index, where it has one, against its records.
     pub(super) fn index_check(
         &self,
         file: WalFileName,
         stored: Option<Box<SegmentIndex>>,
     ) -> Option<IndexCheck> {
-        IndexCheck::new(file, self.wal?, stored?)
+        IndexCheck::new(file, self.wal?, stored)
     }
 
     fn wal_content(
@@ -230,7 +238,7 @@ impl Check<'_> {
         decompressor: &mut Decompressor,
         mut plain: Option<&mut Plain>,
         mut index: Option<IndexCheck>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<Option<Box<SegmentIndex>>, Wrong> {
         let (mut hasher, mut buffers) = (self.digest_key(whole.head())?.hasher(), FrameBuffers::default());
         let from = header.part.map_or(0, |part| u64::from(part).saturating_mul(PART_BYTES as u64));
         let mut pages =
@@ -266,7 +274,7 @@ impl Check<'_> {
             Some(fault) => return Err(Wrong::new(Way::WalPage, fault)),
             None => self.wal_size(header, size)?,
         }
-        index_wrong(index, whole.head().head().writer())
+        index_checked(index, whole.head().head().writer())
     }
 
     /// A segment is as long as segments are; a part as its place says.
@@ -351,12 +359,19 @@ fn index_of(
     Ok(index.ok().map(Box::new))
 }
 
-/// What a segment's index tells otherwise than its records, as a finding.
-pub(super) fn index_wrong(index: Option<IndexCheck>, writer: WriterId) -> Result<(), Wrong> {
-    match index.and_then(IndexCheck::finish) {
-        Some(fault) => Err(Wrong::new(Way::IndexWrong, format!("{fault}; writer {writer} signed it"))),
-        None => Ok(()),
-    }
+/// What a segment says of itself; what its index tells otherwise than its records, as a finding.
+pub(super) fn index_checked(
+    index: Option<IndexCheck>,
+    writer: WriterId,
+) -> Result<Option<Box<SegmentIndex>>, Wrong> {
+    let Some(index) = index else { return Ok(None) };
+    let wrong = |fault| Wrong::new(Way::IndexWrong, format!("{fault}; writer {writer} signed it"));
+    index.finish().map_err(wrong)
+}
+
+/// The edges of a segment that says this of itself.
+pub(super) fn edges(index: Option<Box<SegmentIndex>>, by: WriterId) -> Option<Box<Edges>> {
+    index.map(|index| Box::new(Edges::of(*index, by)))
 }
 
 pub(super) fn good(head: &OpenHead) -> Good {

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use seawall_pg::WalSegmentSize;
-use seawall_repo::id::{BackupId, Generation, WriterId};
+use seawall_pg::{SegmentName, SegmentNo, Timeline, WalFileName, WalSegmentSize};
+use seawall_repo::id::{BackupId, Generation, SystemId, WriterId};
 use seawall_repo::keys::Digest;
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_store::{RegionName, SweptTemps};
 
 use super::found::{Findings, Found, Subject, Way};
+use super::links::{Broken, Links, Told};
 use super::object::{Good, Wrong};
 use super::report::{Kind, KindCount, Orphans};
-use super::tasks::{Job, Look, Outcome, Seen};
+use super::tasks::{Job, Look, Neighbours, Outcome, Seen};
 
 /// What is counted for one region.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(super) struct Gathered {
     pub(super) broken: BTreeMap<RegionName, String>,
     /// Damaged pages that backups knew of, by backup: the most that any region showed.
     pub(super) known: BTreeMap<BackupId, BTreeMap<RegionName, u64>>,
+    /// Neighbouring segments, and whether they go on in one another.
+    pub(super) links: BTreeMap<(SystemId, RegionName), Links>,
     /// Objects whose content could not be opened.
     pub(super) closed: u64,
     /// Bytes of copies that were read.
@@ -65,6 +68,7 @@ impl Gathered {
             tallies: regions.iter().map(|region| (region.clone(), Tally::new())).collect(),
             broken: BTreeMap::new(),
             known: BTreeMap::new(),
+            links: BTreeMap::new(),
             closed: 0,
             read_bytes: 0,
         }
@@ -125,7 +129,10 @@ impl Gathered {
     }
 
     /// What became of the copies of one object: `others` are all regions that show it.
-    pub(super) fn take(&mut self, seen: Vec<Seen>, job: &Job, size: Option<WalSegmentSize>) {
+    pub(super) fn take(&mut self, mut seen: Vec<Seen>, job: &Job, size: Option<WalSegmentSize>) {
+        if let (Some(neighbours), Some(size)) = (&job.neighbours, size) {
+            seen.iter_mut().for_each(|seen| self.link(seen, job, neighbours, size));
+        }
         let others: Vec<RegionName> = job.copies.iter().map(|(region, _)| region.clone()).collect();
         let mut by_name: BTreeMap<ObjectName, Vec<Seen>> = BTreeMap::new();
         for one in seen {
@@ -177,6 +184,28 @@ impl Gathered {
         for (region, fault) in job.odd.iter().filter(|(region, _)| good.contains(region)) {
             let wrong = Wrong::new(Way::Damaged, fault.clone());
             self.find(found_of(name, region, wrong, &[], others, size), kind);
+        }
+    }
+
+    /// Puts a segment beside its neighbours.
+    fn link(&mut self, seen: &mut Seen, job: &Job, neighbours: &Neighbours, size: WalSegmentSize) {
+        let Some(place) = job.name.named().place().filter(|_| seen.name == job.name) else { return };
+        let links = self.links.entry((place.system, seen.region.clone())).or_default();
+        let (told, beside) = match &mut seen.outcome {
+            Outcome::Good(good) => (good.edges.take().map_or(Told::Nothing, Told::Edges), good.beside.take()),
+            _ => (Told::Bad, None),
+        };
+        let at = neighbours.at;
+        let mut broken = links.add(at, told);
+        let alone = beside.and_then(|beside| links.take(beside));
+        broken.extend(alone.map(|alone| (at.number, alone)));
+        for (number, broken) in broken {
+            let before = if number == at.number { neighbours.before } else { at.timeline };
+            if let Some(found) =
+                broken_link(place, &seen.region, (before, at.timeline, number), &broken, size)
+            {
+                self.find(found, Kind::Wal);
+            }
         }
     }
 
@@ -269,6 +298,31 @@ pub(super) fn found_of(
     }
 }
 
+/// A segment that does not go on where the one before it ends: the timelines of both, and the later one's number.
+fn broken_link(
+    place: &Place,
+    region: &RegionName,
+    (before, timeline, number): (Timeline, Timeline, SegmentNo),
+    broken: &Broken,
+    size: WalSegmentSize,
+) -> Option<Found> {
+    let earlier = SegmentName::new(before, number.prev()?, size).ok()?;
+    let file = WalFileName::Segment(SegmentName::new(timeline, number, size).ok()?);
+    let Broken { why, by: [one, other] } = broken;
+    Some(Found {
+        region: region.clone(),
+        object: ObjectName::from(Named::Wal { place: place.clone(), file }).to_string(),
+        subject: Subject::Link(place.clone(), before, timeline, number),
+        way: Way::LinkBroken,
+        fault: format!(
+            "it does not go on where segment {earlier} ends: {why}; writer {one} signed that one, writer {other} this one"
+        ),
+        writer: None,
+        elsewhere: Vec::new(),
+        read_good: 0,
+    })
+}
+
 /// The place an object belongs to.
 pub(super) fn place_of(subject: &Subject) -> Option<&Place> {
     match subject {
@@ -276,6 +330,7 @@ pub(super) fn place_of(subject: &Subject) -> Option<&Place> {
         | Subject::Pack(place, _)
         | Subject::Map(place, _)
         | Subject::Wal(place, ..)
+        | Subject::Link(place, ..)
         | Subject::Partial(place, ..)
         | Subject::History(place, _) => Some(place),
         _ => None,

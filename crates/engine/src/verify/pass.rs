@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use seawall_pg::History;
+use seawall_pg::{History, SegmentName, WalFileName};
 use seawall_repo::envelope::HEAD_BYTES_WITHOUT_HEADER;
 use seawall_repo::id::{BackupId, SystemId};
 use seawall_repo::layout::{Named, ObjectName};
@@ -17,12 +17,13 @@ use super::folder::Folder;
 use super::found::Way;
 use super::knowledge::Knowledge;
 use super::lacking::{join, leave_folders, not_adopted, tell_parts, unknown_name};
+use super::links::At;
 use super::object::Wrong;
 use super::options::{Depth, VerifyOptions};
 use super::outcome::{Gathered, found_of};
 use super::pages::PageFacts;
 use super::report::Kind;
-use super::tasks::{Job, Look};
+use super::tasks::{Job, Look, Neighbours};
 use super::wal::WalSeen;
 use super::wal_pages::WalFacts;
 
@@ -290,6 +291,7 @@ impl<'o> Pass<'o> {
         Asks::Job(Box::new(Job {
             pages: self.page_facts(&named),
             wal: self.wal_facts(&named, &copies),
+            neighbours: if deep { self.neighbours(&named) } else { None },
             name,
             copies,
             created,
@@ -334,6 +336,27 @@ impl<'o> Pass<'o> {
             .iter()
             .filter_map(|(region, _)| Some((region.clone(), progress.wal_facts(timeline, region)?)))
             .collect()
+    }
+
+    /// The neighbours of a segment that is read whole, and which of them are too.
+    fn neighbours(&self, named: &Named) -> Option<Neighbours> {
+        let Named::Wal { place, file: WalFileName::Segment(segment) } = named else { return None };
+        let progress = self.systems.get(&place.system)?;
+        let (timeline, size) = (segment.timeline(), progress.known.size?);
+        let number = segment.number(size).ok()?;
+        let named = |timeline, number| {
+            let file = WalFileName::Segment(SegmentName::new(timeline, number, size).ok()?);
+            Some(ObjectName::from(Named::Wal { place: place.clone(), file }))
+        };
+        let is_deep = |name: Option<&ObjectName>| name.is_some_and(|name| self.is_deep(name.as_str()));
+        let earlier = number.prev()?;
+        let history = progress.histories.values().find_map(|histories| histories.get(&timeline));
+        let before = history.map_or(timeline, |history| history.timeline_of_segment(earlier, size));
+        let alone = named(before, earlier);
+        let after_another = before == timeline && is_deep(alone.as_ref());
+        let before_another = is_deep(number.next().and_then(|next| named(timeline, next)).as_ref());
+        let at = At { timeline, number, after_another, before_another };
+        Some(Neighbours { at, before, alone: alone.filter(|_| !after_another) })
     }
 
     fn of_folder(

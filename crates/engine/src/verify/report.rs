@@ -70,6 +70,8 @@ pub struct RegionReport {
     pub pages: u64,
     /// Of them relation pages whose checksums nobody can judge any more.
     pub pages_unjudged: u64,
+    /// Links between neighbouring segments that were compared.
+    pub links: u64,
     /// Bytes that were read.
     pub read_bytes: u64,
     /// Requests, by kind: as in other reports.

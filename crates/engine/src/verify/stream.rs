@@ -60,12 +60,18 @@ impl Reading {
             }
             None => body,
         };
-        let (given, outcome) = self.flow(body, name, region).await?;
+        let (given, outcome) = self.flow(body, job, name, region).await?;
         Ok((read.saturating_add(given), outcome))
     }
 
     /// Gives an object's bytes to its check as they arrive.
-    async fn flow(&self, body: BodyCheck, name: &ObjectName, region: &RegionName) -> Result<(u64, Outcome)> {
+    async fn flow(
+        &self,
+        body: BodyCheck,
+        job: &Job,
+        name: &ObjectName,
+        region: &RegionName,
+    ) -> Result<(u64, Outcome)> {
         let Some(of) = self.repository.regions().find(region.as_str()) else { return Ok((0, Outcome::Gone)) };
         let (pieces, mut arrived) = mpsc::channel::<Bytes>(1);
         let checking = async {
@@ -93,7 +99,7 @@ impl Reading {
         let (got, body) = futures::join!(reading, checking);
         let body = body?;
         match got {
-            Ok(bytes) => Ok((bytes, outcome(body.finish()))),
+            Ok(bytes) => Ok((bytes, outcome(body.finish(&self.with(job, region))))),
             Err(error) => Ok((0, outcome_of(&error))),
         }
     }

@@ -39,6 +39,12 @@ pub(super) fn region_reports(
             leftovers: tally.leftovers.map(|left| left.removed),
             pages: tally.pages,
             pages_unjudged: tally.unjudged,
+            links: gathered
+                .links
+                .iter()
+                .filter(|((_, of), _)| of == region)
+                .map(|(_, links)| links.compared)
+                .sum(),
             read_bytes: requests.get.bytes,
             requests,
         })
@@ -65,11 +71,11 @@ pub(super) fn not_checked(
 ) -> Vec<String> {
     let mut words = Vec::new();
     match options.depth {
-        Depth::Quick => words.push("content: names, sizes, signatures of manifests, maps and records only; --sample, --stored or --full read it".to_owned()),
-        Depth::Sample(share) => words.push(format!("content beyond a sample of {share}, and maps against packs; --full reads everything")),
-        Depth::Stored => words.push("what is in objects: their stored bytes were held against what was signed; --full opens them".to_owned()),
+        Depth::Quick => words.push("content, and whether neighbouring WAL segments go on in one another: names, sizes, signatures of manifests, maps and records only; --sample, --stored or --full read it".to_owned()),
+        Depth::Sample(share) => words.push(format!("content and links of WAL segments beyond a sample of {share}, and maps against packs; --full reads everything")),
+        Depth::Stored => words.push("what is in objects: their stored bytes were held against what was signed, and links of WAL segments by what their indexes tell; --full opens them".to_owned()),
         Depth::Full if !repository.opens_content() => words.push(
-            "what is in packs and WAL: frames, page digests and checksums need the private key (--identity FILE); signatures, stored digests and footers were checked"
+            "what is in packs and WAL: frames, page digests and checksums need the private key (--identity FILE); signatures, stored digests, footers, and links of WAL segments by what their indexes tell were checked"
                 .to_owned(),
         ),
         Depth::Full => {}
@@ -78,6 +84,12 @@ pub(super) fn not_checked(
         words.push(format!(
             "the content of {} objects: no identity at hand opens their keys",
             gathered.closed
+        ));
+    }
+    let untold: u64 = gathered.links.values().map(|links| links.untold).sum();
+    if untold > 0 {
+        words.push(format!(
+            "{untold} links between neighbouring WAL segments: one of the two has no index, and its records were not or cannot be read"
         ));
     }
     if pass.stopped {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use seawall_pg::Timeline;
 use seawall_repo::compress::Decompressor;
 use seawall_repo::envelope::{Head, Kind};
 use seawall_repo::layout::{Named, ObjectName, PartedFile};
@@ -15,7 +16,8 @@ use seawall_store::{ErrorKind, RegionName, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::found::Way;
-use super::object::{Check, Checked, Good, Plain, Wrong, good, index_wrong};
+use super::links::{At, Beside};
+use super::object::{Check, Checked, Good, Plain, Wrong, edges, good, index_checked};
 use super::pages::PageFacts;
 use super::wal_pages::WalFacts;
 use crate::error::{Error, Result};
@@ -48,6 +50,18 @@ pub(super) struct Job {
     pub(super) pages: Option<PageFacts>,
     /// By region: the history differs where a region lacks it.
     pub(super) wal: Vec<(RegionName, WalFacts)>,
+    /// A segment's place beside its neighbours.
+    pub(super) neighbours: Option<Neighbours>,
+}
+
+/// The neighbours of a segment.
+#[derive(Debug, Clone)]
+pub(super) struct Neighbours {
+    pub(super) at: At,
+    /// The timeline of the segment before it.
+    pub(super) before: Timeline,
+    /// That segment, where only this one is looked at.
+    pub(super) alone: Option<ObjectName>,
 }
 
 /// How much of an object is looked at.
@@ -114,13 +128,31 @@ impl Reading {
         let mut all = Vec::new();
         for (region, size) in &job.copies {
             if job.look != Look::Head {
+                let from = all.len();
                 self.whole(&job, region, *size, &mut all).await?;
+                self.beside(&job, region, all.get_mut(from)).await;
             } else {
                 let (bytes, outcome) = self.head(&job, region, *size).await;
                 all.push(Seen { name: job.name.clone(), region: region.clone(), bytes, outcome });
             }
         }
         Ok(all)
+    }
+
+    /// Holds a segment that is looked at alone against the one before it.
+    async fn beside(&self, job: &Job, region: &RegionName, seen: Option<&mut Seen>) {
+        let alone = job.neighbours.as_ref().and_then(|neighbours| neighbours.alone.as_ref());
+        let (Some(alone), Some(Seen { outcome: Outcome::Good(good), .. })) = (alone, seen) else { return };
+        let before = match self.head_and_index(job, region, alone).await {
+            Ok((head, index)) => edges(index.ok().map(Box::new), head.head().writer()),
+            // What is not there is no neighbour.
+            Err(Outcome::Gone) => return,
+            Err(_) => None,
+        };
+        good.beside = Some(match (before, &good.edges) {
+            (Some(before), Some(own)) => before.goes_on(own).map_or_else(Beside::Broken, |()| Beside::Joined),
+            _ => Beside::Untold,
+        });
     }
 
     /// The whole of one region's copy, and where it is a file in parts all of these.
@@ -132,19 +164,19 @@ impl Reading {
         {
             outcome = Outcome::Wrong(Wrong::new(Way::ChapterDiffers, fault));
         }
-        let (parts, index) = match &mut outcome {
+        let (parts, index, by) = match &mut outcome {
             Outcome::Good(good) => {
-                let index = good.index.take().zip(good.writer);
-                (good.parts.clone().map(|parts| (parts, good.plain_digest, good.generation)), index)
+                let parts = good.parts.clone().map(|parts| (parts, good.plain_digest, good.generation));
+                (parts, good.index.take(), good.writer)
             }
-            _ => (None, None),
+            _ => (None, None, None),
         };
         all.push(Seen { name: job.name.clone(), region: region.clone(), bytes, outcome });
         let (Some((digests, whole, generation)), Named::Wal { place, file }) = (parts, job.name.named())
         else {
             return Ok(());
         };
-        let (index, writer) = index.unzip();
+        let (own, writer) = (index.clone(), by);
         let index = self.with(job, region).index_check(*file, index);
         let Some(file) = PartedFile::of(*file) else { return Ok(()) };
         // Parts and whole were made together, so with the keys of one generation.
@@ -170,19 +202,23 @@ impl Reading {
                 all.push(Seen { name, region: region.clone(), bytes, outcome });
             }
         }
-        if !every || closed {
-            return Ok(());
-        }
         let (digest, index) = plain.map(|plain| (plain.hasher.finish(), plain.index)).unzip();
-        let wrong = if digest != whole {
-            Err(Wrong::new(Way::Damaged, "its parts do not make the file it names"))
-        } else {
-            writer.map_or(Ok(()), |writer| index_wrong(index.flatten(), writer))
+        let told = match writer {
+            // Parts that were not all opened say nothing against the index.
+            _ if !every || closed => Ok(own),
+            _ if digest != whole => Err(Wrong::new(Way::Damaged, "its parts do not make the file it names")),
+            Some(writer) => index_checked(index.flatten(), writer),
+            None => Ok(None),
         };
-        if let Err(wrong) = wrong
-            && let Some(seen) = all.iter_mut().find(|seen| seen.name == job.name && seen.region == *region)
-        {
-            seen.outcome = Outcome::Wrong(wrong);
+        let seen = all.iter_mut().find(|seen| seen.name == job.name && seen.region == *region);
+        if let Some(Seen { outcome, .. }) = seen {
+            match (told, &mut *outcome, writer) {
+                (Err(wrong), _, _) => *outcome = Outcome::Wrong(wrong),
+                (Ok(index), Outcome::Good(good), Some(writer)) if good.edges.is_none() => {
+                    good.edges = edges(index, writer);
+                }
+                (Ok(_), ..) => {}
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod copies;
 mod endless;
 pub(super) mod ground;
 mod indexes;
+mod links;
 mod matrix;
 mod pruned;
 mod records;

@@ -7,7 +7,7 @@ use seawall_repo::id::SystemId;
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_store::RegionName;
 
-use super::endangers::Held;
+use super::endangers::{Cut, Held};
 use super::expected::Expected;
 use super::found::{Found, Subject, Way};
 use super::knowledge::Knowledge;
@@ -60,13 +60,15 @@ pub(super) fn holes(
                 backups: progress.known.regions.get(&region).map(|of| of.backups.clone()).unwrap_or_default(),
                 wal: progress.wal.held.get(&region).cloned().unwrap_or_default(),
                 histories: progress.histories.get(&region).cloned().unwrap_or_default(),
-                broken: Vec::new(),
+                cuts: Vec::new(),
             };
             let expected = expected.of(&region, *system);
             let missing = progress.wal.missing(&region, &held, &progress.known, expected);
-            held.broken = missing.let_go;
+            let let_go = missing.let_go.into_iter();
+            held.cuts = let_go.map(|(timeline, first, last)| Cut::Missing(timeline, first, last)).collect();
+            held.cuts.extend(gathered.findings().links(&region, *system));
             for hole in missing.holes {
-                held.broken.push((hole.timeline, hole.first, hole.last));
+                held.cuts.push(Cut::Missing(hole.timeline, hole.first, hole.last));
                 if let Some(found) = hole_found(&hole, &region, &progress.known) {
                     gathered.find(found, Kind::Wal);
                 }

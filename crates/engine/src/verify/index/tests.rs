@@ -5,6 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use seawall_pg::wal::testing::{RecordSpec, WalWriter};
 use seawall_pg::{History, SegmentNo, Timeline};
+use seawall_repo::id::WriterId;
 use seawall_repo::wal_index::FirstRecord;
 
 use super::*;
@@ -12,15 +13,16 @@ use crate::archive::index::find_carry;
 use crate::archive::index::tests::{
     FIRST, Step, TIME, any_step, files, index, index_with_ahead, main_fork, name, of, write,
 };
+use crate::verify::links::Edges;
 
 fn judged(number: u64, bytes: &[u8], stored: &SegmentIndex) -> Option<String> {
     // As it comes out of an object.
     let front = stored.encode().unwrap();
     let stored = SegmentIndex::decode(&front, of().size.bytes()).unwrap();
     let first = SegmentNo(number).first_lsn(of().size).unwrap();
-    let mut check = IndexCheck::of(of(), first, Box::new(stored));
+    let mut check = IndexCheck::of(of(), first, Some(Box::new(stored)));
     bytes.chunks(1 << 16).for_each(|piece| check.take(piece));
-    check.finish()
+    check.finish().err()
 }
 
 /// Each segment's index by hosts that see all, nothing, or one side beside it.
@@ -49,10 +51,20 @@ proptest! {
     #[test]
     fn no_index_that_a_host_makes_is_blamed(mut steps in proptest::collection::vec(any_step(), 1..100)) {
         steps.push(Step::Switch);
-        for (number, bytes, by) in by_hosts(&write(&steps).0) {
+        let all = by_hosts(&write(&steps).0);
+        for (number, bytes, by) in &all {
             prop_assert!(by.len() >= 3);
             for stored in by {
-                prop_assert_eq!(judged(number, &bytes, &stored), None, "{:?}", stored);
+                prop_assert_eq!(judged(*number, bytes, stored), None, "{:?}", stored);
+            }
+        }
+        // Nor the link between two of them, whichever hosts made them.
+        for pair in all.windows(2) {
+            let [(_, _, before), (_, _, behind)] = pair else { continue };
+            for (before, behind) in before.iter().flat_map(|one| behind.iter().map(move |other| (one, other))) {
+                let edges = |index: &SegmentIndex| Edges::of(index.clone(), WriterId::from_bytes([1; 16]));
+                let joined = edges(before).goes_on(&edges(behind));
+                prop_assert!(joined.is_ok(), "{:?}: {:?} {:?}", joined, before.ends, behind.begins);
             }
         }
     }

@@ -22,7 +22,7 @@ async fn put(ground: &Ground, chapter: &Chapter, key: &WriterKey) {
 
 /// Everything there is, and two chapters.
 async fn ground() -> Ground {
-    let ground = Ground::full().await;
+    let ground = Ground::without_indexes().await;
     for folder in FOLDERS {
         let chapter = chapter_of(folder.parse().unwrap(), ground.bench.size, 1);
         put(&ground, &chapter, ground.host.writer().unwrap()).await;
@@ -44,7 +44,7 @@ async fn every_damage_of_a_chapter_is_found_once_and_endangers_nothing() {
 /// What decides is what the segments say.
 #[tokio::test]
 async fn a_chapter_that_says_something_else_than_its_segments_is_told() {
-    let ground = Ground::full().await;
+    let ground = Ground::without_indexes().await;
     let folder = FOLDERS[0].parse().unwrap();
     let mut entries = chapter_of(folder, ground.bench.size, 1).segments().to_vec();
     entries[4].reason = Some("another reason".to_owned());

@@ -11,7 +11,9 @@ use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use seawall_pg::control::encode::encode;
-use seawall_pg::{Lsn, PAGE_BYTES, SegmentName, SegmentNo, Timeline, WalFileName, page_checksum};
+use seawall_pg::wal::WalOf;
+use seawall_pg::wal::testing::{RecordSpec, WalWriter};
+use seawall_pg::{Lsn, PAGE_BYTES, SegmentName, SegmentNo, Timeline, Version, WalFileName, page_checksum};
 use seawall_repo::compress::{Compression, Compressor};
 use seawall_repo::id::BackupId;
 use seawall_repo::keys::{PageDigest, WriterKey};
@@ -27,7 +29,8 @@ use seawall_repo::wal_object::{Indexed, PART_BYTES, PlainRead, WalFacts, WalSeal
 use seawall_store::faulty::FaultyStore;
 use seawall_store::{ObjectStore, World};
 
-use crate::archive::testing::{Bench, SYSTEM, first_page};
+use crate::archive::index::Indexer;
+use crate::archive::testing::{Bench, SYSTEM};
 use crate::monitor::Collecting;
 use crate::repository::{Repository, WorldEntropy};
 use crate::verify::{Depth, VerifyOptions, VerifyReport, verify};
@@ -55,6 +58,8 @@ pub(in crate::verify) struct Ground {
     leaves: BTreeMap<&'static [u8], (Vec<u8>, LeafPages, DigestPages, LeafChains)>,
     usage: PackUsage,
     pub(in crate::verify) backups: Vec<BackupId>,
+    /// Whether segments have an index.
+    pub(in crate::verify) indexes: bool,
     /// Damaged pages that the next backups know of.
     pub(in crate::verify) known: Vec<seawall_repo::manifest::Finding>,
 }
@@ -114,6 +119,7 @@ impl Ground {
             leaves: BTreeMap::new(),
             usage: PackUsage::default(),
             backups: Vec::new(),
+            indexes: true,
             known: Vec::new(),
         }
     }
@@ -121,6 +127,11 @@ impl Ground {
     /// One object of every kind: two backups, the younger naming packs and maps of the older; two timelines.
     pub(in crate::verify) async fn full() -> Self {
         Self::new(1).await.filled().await
+    }
+
+    /// The same, its segments without an index.
+    pub(in crate::verify) async fn without_indexes() -> Self {
+        Self { indexes: false, ..Self::new(1).await }.filled().await
     }
 
     async fn filled(self) -> Self {
@@ -156,7 +167,7 @@ impl Ground {
         ground
             .wal("00000002.history", format!("1\t0/{at:X}\tno recovery target specified\n").as_bytes())
             .await;
-        let content = ground.segment_bytes(1, 7);
+        let content = ground.segment_bytes(1, 7, 7);
         ground.wal("000000010000000000000007.partial", &content).await;
         ground.wal("000000010000000000000003.00000028.backup", b"START WAL LOCATION: 0/300028\n").await;
         ground.records().await;
@@ -311,31 +322,63 @@ impl Ground {
         self.put(object).await;
     }
 
-    /// The bytes of a segment of which only the first page was written.
-    pub(in crate::verify) fn segment_bytes(&self, timeline: u32, number: u64) -> Vec<u8> {
-        let size = self.bench.size;
-        let start = SegmentNo(number).first_lsn(size).unwrap();
-        let timeline = Timeline::new(timeline).unwrap();
-        let mut bytes = first_page(timeline, start, SYSTEM, size);
-        bytes.resize(size.bytes() as usize, 0);
-        bytes
+    /// The bytes of a segment of two records, the second of which closes it. Those of neighbours go on in one another, whatever is in them.
+    pub(in crate::verify) fn segment_bytes(&self, timeline: u32, number: u64, seed: u8) -> Vec<u8> {
+        self.segment_behind(timeline, number, seed, 0)
+    }
+
+    /// The same; `off` is by how much its first record misses where the last one before it begins.
+    pub(in crate::verify) fn segment_behind(
+        &self,
+        timeline: u32,
+        number: u64,
+        seed: u8,
+        off: u64,
+    ) -> Vec<u8> {
+        let of = WalOf { version: Version::from_major(17).unwrap(), system: SYSTEM, size: self.bench.size };
+        let record = RecordSpec::of(0, 0x20, &[seed; 10_000]);
+        let mut before = WalWriter::new(of, SegmentNo(number - 1));
+        before.record(&record);
+        let mut writer = WalWriter::new(of, SegmentNo(number));
+        writer.bytes.clear();
+        (writer.timeline, writer.previous) =
+            (Timeline::new(timeline).unwrap(), Lsn(before.switch().0.saturating_sub(off)));
+        writer.page_header(0, false);
+        writer.record(&record);
+        writer.switch();
+        writer.bytes
+    }
+
+    /// What the archive would tell of a segment's records.
+    pub(in crate::verify) fn index_of(&self, number: u64, bytes: &[u8]) -> Indexed {
+        let of = WalOf { version: Version::from_major(17).unwrap(), system: SYSTEM, size: self.bench.size };
+        let mut indexer = Indexer::new(of, SegmentNo(number).first_lsn(of.size).unwrap(), None);
+        indexer.take(bytes);
+        let indexed = indexer.finish(None).unwrap();
+        Indexed::new(indexed.index.encode().unwrap(), indexed.transactions).unwrap()
     }
 
     pub(in crate::verify) async fn segment(&mut self, timeline: u32, number: u64) {
         let name =
             SegmentName::new(Timeline::new(timeline).unwrap(), SegmentNo(number), self.bench.size).unwrap();
-        let bytes = self.segment_bytes(timeline, number);
+        let bytes = self.segment_bytes(timeline, number, 7);
         self.wal(&name.to_string(), &bytes).await;
     }
 
-    /// The objects of a WAL file, signed with this key.
+    /// The objects of a WAL file, signed with this key, with an index where it is a segment and segments have one.
     pub(in crate::verify) fn wal_signed(
         &mut self,
         key: &WriterKey,
         file: &str,
         content: &[u8],
     ) -> Vec<SealedObject> {
-        self.wal_indexed(key, file, content, &Indexed::Not("none".to_owned()))
+        let index = match file.parse::<WalFileName>().unwrap() {
+            WalFileName::Segment(segment) if self.indexes => {
+                self.index_of(segment.number(self.bench.size).unwrap().0, content)
+            }
+            _ => Indexed::Not("none".to_owned()),
+        };
+        self.wal_indexed(key, file, content, &index)
     }
 
     /// The same, with an index in front.

@@ -1,7 +1,7 @@
-//! For tests: a store whose objects are as old as an injected clock says, and which can be out of reach.
+//! For tests: a store whose objects are as old as an injected clock says, and which can be out of reach or locked.
 //!
 //! The memory driver dates objects by the system's clock; ages in tests follow the clock of their [`World`]. Promises: an object's
-//! time is that of the put that made it. Does not do: any other fault; that is [`crate::faulty`].
+//! time is that of the put that made it; a lock ends by the same clock. Does not do: any other fault; that is [`crate::faulty`].
 
 use crate::world::World;
 use async_trait::async_trait;
@@ -26,22 +26,49 @@ pub struct ClockedStore {
     world: World,
     times: Arc<Mutex<HashMap<Path, i64>>>,
     away: Arc<AtomicBool>,
+    /// Until when nothing may be deleted, by the clock of the test, and what it says then.
+    locked: Arc<Mutex<Option<(i64, String)>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("out of reach, as a test wants it")]
 struct Away;
 
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Locked(String);
+
 impl ClockedStore {
     /// Over any driver.
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>, world: &World) -> Self {
-        Self { inner, world: world.clone(), times: Arc::default(), away: Arc::default() }
+        Self {
+            inner,
+            world: world.clone(),
+            times: Arc::default(),
+            away: Arc::default(),
+            locked: Arc::default(),
+        }
     }
 
     /// Puts it out of reach, or back.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::Relaxed);
+    }
+
+    /// Refuses every deletion with these words until then: a bucket's lock.
+    pub fn lock_until(&self, unix_us: i64, words: &str) {
+        *self.locked.lock().unwrap_or_else(PoisonError::into_inner) = Some((unix_us, words.to_owned()));
+    }
+
+    fn lets_go(&self, location: Path) -> Result<Path> {
+        match &*self.locked.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((until, words)) if self.world.clock.now_unix_us() < *until => {
+                let (path, source) = (location.to_string(), Box::new(Locked(words.clone())));
+                Err(object_store::Error::PermissionDenied { path, source })
+            }
+            _ => Ok(location),
+        }
     }
 
     fn reach(&self) -> Result<()> {
@@ -118,7 +145,12 @@ impl ObjectStore for ClockedStore {
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         match self.reach() {
-            Ok(()) => self.inner.delete_stream(locations),
+            Ok(()) => {
+                let store = self.clone();
+                self.inner.delete_stream(
+                    locations.map(move |path| path.and_then(|path| store.lets_go(path))).boxed(),
+                )
+            }
             Err(error) => stream::once(async { Err(error) }).boxed(),
         }
     }

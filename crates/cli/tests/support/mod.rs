@@ -151,18 +151,22 @@ impl Site {
 
     /// Ends the current segment and waits until all WAL is archived.
     pub(crate) fn archive_all(&self) -> Result<()> {
-        let last = self.server.value("SELECT pg_walfile_name(pg_current_wal_lsn() - 1)")?;
-        self.server.execute("SELECT pg_switch_wal()")?;
-        for _ in 0..2400 {
-            let archived =
-                self.server.value("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")?;
-            if archived.get(..24).unwrap_or_default() >= last.as_str() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Err(Failure::new(format!("{last} was not archived: {}", self.server.log())))
+        archive_all(&self.server)
     }
+}
+
+/// Ends the current segment of a server and waits until all its WAL is archived.
+pub(crate) fn archive_all(server: &Server) -> Result<()> {
+    let last = server.value("SELECT pg_walfile_name(pg_current_wal_lsn() - 1)")?;
+    server.execute("SELECT pg_switch_wal()")?;
+    for _ in 0..2400 {
+        let archived = server.value("SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver")?;
+        if archived.get(..24).unwrap_or_default() >= last.as_str() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(Failure::new(format!("{last} was not archived: {}", server.log())))
 }
 
 /// A restored server, started, with its recovery over.

@@ -394,6 +394,33 @@ fn manifest(
     Manifest { header, body }
 }
 
+/// Whether a backup that chose this parent some time ago may build on it, once it has given its word.
+pub(crate) async fn may_build_on(repository: &Repository, place: &Place, parent: &Manifest) -> Result<()> {
+    let set = repository.regions().set();
+    condemned::after_intent(repository, &set, place, Some(parent), &Silent).await.map(|_standing| ())
+}
+
+/// A backup of which every page lies in another backup's pack, and which names the maps of all of them.
+pub(crate) async fn of_many(
+    repository: &Repository,
+    place: &Place,
+    at: At,
+    others: &[BackupId],
+) -> Result<BackupId> {
+    let time = now(repository.world())?;
+    let backup = BackupId::new(time.seconds(), &mut WorldEntropy::new(repository.world())).unwrap();
+    let pages: Vec<_> = others.iter().map(|backup| Some(PackId { backup: *backup, number: 0 })).collect();
+    let set = repository.regions().set();
+    put_name(&set, Named::Map { place: place.clone(), backup, number: 0 }).await?;
+    let manifest = manifest(place, backup, None, &pages, at, (time, time, false));
+    let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
+    let mut entropy = WorldEntropy::new(repository.world());
+    let sealed = manifest
+        .seal(repository.sealer().unwrap(), repository.writer().unwrap(), &mut compressor, &mut entropy)
+        .unwrap();
+    put_everywhere(&set, sealed).await.map(|_bytes| backup)
+}
+
 /// What a taken host can put: a manifest that is signed and sealed as it should be and says whatever it likes.
 pub(crate) async fn forged(
     repository: &Repository,

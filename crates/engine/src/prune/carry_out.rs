@@ -4,10 +4,13 @@
 //! to delete. Promises: every object is asked for again ([`Needed`] from a listing made after the grace) right before it goes; what
 //! the region will not let go (a lock, a denied right) stays, is told, and is tried again by the next run.
 
+use std::collections::BTreeSet;
+
 use futures::StreamExt as _;
 use seawall_pg::{SegmentName, SegmentNo, WalFileName, WalSegmentSize};
 use seawall_repo::condemned::{Condemned, NumberedOf, WalOf, runs};
 use seawall_repo::layout::{Named, ObjectName, Place};
+use seawall_repo::time::Time;
 use seawall_store::{ErrorKind, ObjectInfo, Region};
 
 use super::look::TombstoneSeen;
@@ -27,6 +30,8 @@ pub(super) struct Carried {
     pub(super) spared: Condemned,
     /// Objects that are still there against the will of the plan.
     pub(super) left: u64,
+    /// Until when the store keeps some of them, as it says itself: the latest.
+    pub(super) locked_until: Option<Time>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -125,15 +130,20 @@ impl Work<'_> {
     async fn wal(&self, carried: &mut Carried, size: WalSegmentSize) {
         let ranges: Vec<WalOf> =
             self.stones.iter().flat_map(|stone| &stone.record.condemned.wal).copied().collect();
+        // Of a folder all that the tombstones name goes with one listing, however many ranges lie in it.
+        let mut done = BTreeSet::new();
         for range in ranges {
             let mut number = range.first;
             while number <= range.last {
                 let Ok(segment) = SegmentName::new(range.timeline, number, size) else { break };
+                number = next_folder(segment, number, size);
+                if !done.insert(segment.folder()) {
+                    continue;
+                }
                 let Some(listed) = self.list(&self.place.wal_folder(segment), carried).await else { return };
                 let going = self.free_of(&listed);
                 let (objects, bytes) = self.delete(going, carried).await;
                 carried.deleted.wal.add(objects, bytes);
-                number = next_folder(segment, number, size);
             }
             let free = self.needed.free_wal(range.timeline, (range.first, range.last));
             let free = WalRanges::of(free.into_iter().map(|(first, last)| (range.timeline, first, last)));
@@ -226,18 +236,19 @@ impl Work<'_> {
                 Err(error) => {
                     carried.left += 1;
                     let locked = error.kind() == ErrorKind::Denied;
-                    let hint = match locked {
-                        true => {
-                            "a lock of the bucket or a missing right keeps it; it is tried again by the next prune"
-                        }
-                        false => "it is tried again by the next prune",
+                    let until = if locked { time_in(&error.chain()) } else { None };
+                    carried.locked_until = carried.locked_until.max(until);
+                    let hint = match (locked, until) {
+                        (true, Some(until)) => format!("the store keeps it until {until}; the first prune after that deletes it"),
+                        (true, None) => "a lock of the bucket or a missing right keeps it; it is tried again by the next prune".to_owned(),
+                        (false, _) => "it is tried again by the next prune".to_owned(),
                     };
                     tell(
                         &mut carried.findings,
                         Finding {
                             id: if locked { "prune.locked" } else { "prune.not-deleted" },
                             what: format!("{name} in region {} stays: {}", self.region.name(), error.chain()),
-                            hint: Some(hint.to_owned()),
+                            hint: Some(hint),
                         },
                     );
                 }
@@ -245,6 +256,14 @@ impl Work<'_> {
         }
         (objects, total)
     }
+}
+
+/// The latest time that a store's words name, which is when its lock ends; stores say it in no other way.
+fn time_in(words: &str) -> Option<Time> {
+    let of_time = |c: char| c.is_ascii_digit() || "-:.TZ+".contains(c);
+    let tokens = words.split(|c| !of_time(c)).map(|token| token.trim_end_matches(['.', ':', '-']));
+    let times = tokens.filter_map(|token| token.parse::<jiff::Timestamp>().ok());
+    times.filter_map(|time| Time::from_micros(time.as_microsecond())).max()
 }
 
 fn tell(findings: &mut Vec<Finding>, finding: Finding) {
@@ -270,6 +289,25 @@ fn next_folder(segment: SegmentName, number: SegmentNo, size: WalSegmentSize) ->
         match SegmentName::new(segment.timeline(), next, size) {
             Ok(name) if name.folder() == folder => {}
             _ => return next,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_lock_is_found_in_the_words_of_a_store() {
+        let at = |text: &str| Some(text.parse::<Time>().unwrap());
+        let gcs = "Object 'a/b' is subject to bucket's retention policy and cannot be deleted until 2027-03-01T05:00:00.123-08:00";
+        assert_eq!(time_in(gcs), at("2027-03-01T13:00:00.123000Z"));
+        assert_eq!(
+            time_in("kept (2026-01-01T00:00:00Z, then 2026-02-01T00:00:00Z)."),
+            at("2026-02-01T00:00:00.000000Z")
+        );
+        for none in ["Access Denied because object protected by object lock", "2027-03-01", "12:00:00", ""] {
+            assert_eq!(time_in(none), None, "{none}");
         }
     }
 }

@@ -60,6 +60,10 @@ pub struct RetentionRules {
 #[cfg(test)]
 mod chapter_tests;
 #[cfg(test)]
+mod edge_tests;
+#[cfg(test)]
+mod flood_tests;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -140,7 +140,7 @@ pub(super) fn needed(seen: &PlaceSeen, decided: &Decided<'_>, bodies: &Bodies) -
     needed.manifests.extend(&seen.unbelieved);
     needed.add_running(seen, decided.now);
     needed.add_fresh_orphans(seen, decided.now);
-    needed.add_wal(seen, decided);
+    needed.add_wal(decided);
     needed
 }
 
@@ -227,11 +227,8 @@ impl Needed {
         needed
     }
 
-    fn add_wal(&mut self, seen: &PlaceSeen, decided: &Decided<'_>) {
+    fn add_wal(&mut self, decided: &Decided<'_>) {
         self.wal.add(decided.wal.iter().map(|keep| (keep.timeline, keep.first, keep.last)));
-        if seen.wal.map.is_none() {
-            self.all_wal.get_or_insert_with(|| "no backup says how long its segments are".to_owned());
-        }
     }
 }
 

@@ -85,6 +85,8 @@ pub struct RegionPruned {
     pub deleted: Amounts,
     /// Objects that a lock or an error kept there.
     pub left: u64,
+    /// Until when the store keeps some of them, as it says itself.
+    pub locked_until: Option<Time>,
 }
 
 impl PruneReport {

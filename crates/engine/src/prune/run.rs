@@ -215,7 +215,12 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.monitor.phase(&format!("deleting in {name}"), None);
-            let mut done = RegionPruned { region: name.clone(), deleted: Amounts::default(), left: 0 };
+            let mut done = RegionPruned {
+                region: name.clone(),
+                deleted: Amounts::default(),
+                left: 0,
+                locked_until: None,
+            };
             for (place, plan) in seen.places.iter().zip(plans) {
                 let due = due(place, name, now);
                 if due.is_empty() {
@@ -232,6 +237,7 @@ impl<'a> Run<'a> {
                     self.confirm(&place.place, stone, name, &carried).await?;
                     done.deleted.join(&carried.deleted);
                     done.left += carried.left;
+                    done.locked_until = done.locked_until.max(carried.locked_until);
                     self.findings.extend(carried.findings);
                     // With a manifest still there, what it lists must stay.
                     if carried.left > 0 {

@@ -34,7 +34,7 @@ pub(crate) fn hours(bench: &Bench, hours: u64) {
 }
 
 /// Two regions with a backup a day.
-async fn days(days: u64) -> (Bench, Vec<BackupId>) {
+pub(crate) async fn days(days: u64) -> (Bench, Vec<BackupId>) {
     let bench = Bench::with(2, 1).await;
     let mut ids = Vec::new();
     for day in 0..days {
@@ -60,7 +60,7 @@ pub(crate) async fn backup(bench: &Bench, first: u64) -> BackupId {
     mini_backup(&repository, &bench.place(), at, Fate::default(), &Dice::new(first)).await.unwrap().unwrap()
 }
 
-async fn pruner(bench: &Bench) -> Repository {
+pub(crate) async fn pruner(bench: &Bench) -> Repository {
     bench.as_host("pruner").await.unwrap()
 }
 
@@ -68,12 +68,12 @@ pub(crate) async fn pruned(bench: &Bench, rules: &RetentionRules) -> PruneReport
     prune(&pruner(bench).await, rules, PruneOptions::default(), Arc::new(Silent)).await.unwrap()
 }
 
-async fn planned(bench: &Bench, rules: &RetentionRules) -> PruneReport {
+pub(crate) async fn planned(bench: &Bench, rules: &RetentionRules) -> PruneReport {
     let options = PruneOptions { dry_run: true, at: None };
     prune(&pruner(bench).await, rules, options, Arc::new(Silent)).await.unwrap()
 }
 
-fn kept(report: &PruneReport) -> BTreeSet<BackupId> {
+pub(crate) fn kept(report: &PruneReport) -> BTreeSet<BackupId> {
     report.backups.iter().filter(|one| one.decision.is_kept()).map(|one| one.decision.id).collect()
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn names(bench: &Bench, region: usize) -> BTreeSet<String> {
     bench.memories[region].list(None).map(|meta| meta.unwrap().location.to_string()).collect().await
 }
 
-async fn manifests(bench: &Bench, region: usize) -> BTreeSet<String> {
+pub(crate) async fn manifests(bench: &Bench, region: usize) -> BTreeSet<String> {
     names(bench, region).await.into_iter().filter(|name| name.contains("/manifest/")).collect()
 }
 

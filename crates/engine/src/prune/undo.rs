@@ -5,15 +5,19 @@
 
 use seawall_repo::condemned::TombstoneRevoked;
 use seawall_repo::id::RecordId;
-use seawall_repo::layout::{Named, Place};
+use seawall_repo::layout::{Named, ObjectName, Place};
+use seawall_store::{Put, RegionName};
 use serde::Serialize;
 
-use super::look::{Broken, tombstones};
+use super::look::{Broken, TombstoneSeen, tombstones};
 use super::run::refuse_without_right;
 use crate::backup::{host_name, now};
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
 use crate::repository::Repository;
+
+/// A signed text has at most a mebibyte.
+const RECORD_BYTES_MAX: u64 = 1 << 20;
 
 /// What was taken back.
 #[derive(Debug, Clone, Serialize)]
@@ -26,7 +30,45 @@ pub struct Undone {
     pub findings: Vec<Finding>,
 }
 
-/// Revokes one tombstone, or all that wait.
+/// Gives regions that were away when a tombstone was taken back the word that it was. Whether any took it.
+async fn tell_the_unaware(
+    repository: &Repository,
+    place: &Place,
+    stone: &TombstoneSeen,
+    findings: &mut Vec<Finding>,
+) -> Result<bool> {
+    let unaware: Vec<_> = stone.unaware().cloned().collect();
+    if unaware.is_empty() {
+        return Ok(false);
+    }
+    let name: ObjectName =
+        Named::TombstoneRevoked { place: place.clone(), id: stone.record.tombstone }.into();
+    let (mut bytes, mut told) = (None, false);
+    for region in stone.revoked_in.iter().filter_map(|name| repository.regions().find(name.as_str())) {
+        bytes = bytes.or(region.get(name.as_str(), RECORD_BYTES_MAX).await.ok());
+    }
+    let Some(bytes) = bytes else { return Ok(false) };
+    for region in unaware.iter().filter_map(|name| repository.regions().find(name.as_str())) {
+        match region.put_new(name.as_str(), &bytes).await {
+            Ok(Put::Created | Put::AlreadyThere) => told = true,
+            Ok(Put::Conflict { .. }) => {
+                findings.push(not_taken(region.name(), "something else stands there"));
+            }
+            Err(error) => findings.push(not_taken(region.name(), &error.chain())),
+        }
+    }
+    Ok(told)
+}
+
+fn not_taken(region: &RegionName, why: &str) -> Finding {
+    Finding {
+        id: "prune.region-unreached",
+        what: format!("region {region} did not take the revocation: {why}"),
+        hint: Some("run it again when the region is back, before the grace is over".to_owned()),
+    }
+}
+
+/// Revokes one tombstone, or all that wait; regions that were away then hear of it when this is run again.
 ///
 /// # Errors
 /// No such tombstone waits; no right to prune; no region takes the revocation.
@@ -38,9 +80,12 @@ pub async fn undo(repository: &Repository, which: Option<RecordId>, reason: &str
     for adoption in repository.adoptions().await? {
         let place = Place { cluster: repository.cluster().clone(), system: adoption.system };
         let seen = tombstones(repository, &place, &[], &mut broken, &mut undone.findings).await?.seen;
-        for stone in seen.iter().filter(|stone| stone.waits()) {
+        for stone in seen.iter().filter(|stone| which.is_none_or(|which| which == stone.record.tombstone)) {
             let id = stone.record.tombstone;
-            if which.is_some_and(|which| which != id) {
+            if tell_the_unaware(repository, &place, stone, &mut undone.findings).await? {
+                undone.tombstones.push(id);
+            }
+            if !stone.waits() {
                 continue;
             }
             let record = TombstoneRevoked {
@@ -65,15 +110,7 @@ pub async fn undo(repository: &Repository, which: Option<RecordId>, reason: &str
         });
     }
     for gone in set.detached() {
-        undone.findings.push(Finding {
-            id: "prune.region-unreached",
-            what: format!(
-                "region {} did not take the revocation: {}",
-                gone.region,
-                crate::repository::reason(&gone.reason)
-            ),
-            hint: Some("run it again when the region is back, before the grace is over".to_owned()),
-        });
+        undone.findings.push(not_taken(&gone.region, &crate::repository::reason(&gone.reason)));
     }
     if undone.tombstones.is_empty() {
         let what = which.map_or_else(

@@ -10,7 +10,7 @@ use seawall_store::Listed;
 
 use super::judge::{BackupSeen, Seen, SystemSeen, judge};
 use super::report::StatusReport;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::repository::{Repository, object_error};
 use crate::wal_status::{PlaceSeen, look};
 
@@ -55,17 +55,31 @@ fn system_seen(place: PlaceSeen) -> SystemSeen {
     SystemSeen { system: place.place.system, backups, wal: place.wal.map(|wal| wal.held), excused }
 }
 
-/// The size of segments, from the first WAL file there is; none where there is none.
+/// Damaged segments that are passed over before one is asked no more.
+const SEGMENTS_ASKED: usize = 16;
+
+/// The size of segments, from the first one there is that can be read; none where there is none.
 pub(crate) async fn size_from_wal(repository: &Repository, place: &Place) -> Result<Option<WalSegmentSize>> {
     let mut listed = repository.regions().list_all(&place.wal());
+    let (mut asked, mut bad) = (0, None);
     while let Some(entry) = listed.next().await {
         let Listed::Object { name, .. } = entry else { continue };
         let Some(name) = ObjectName::parse(&name) else { continue };
-        if let Named::Wal { file: WalFileName::Segment(_), .. } = name.named() {
-            let head = repository.read_head(&name).await?.value;
-            let header: WalHeader = head.header_as().map_err(|error| object_error(&error))?;
-            return Ok(Some(header.segment_size));
+        if let Named::Wal { file: WalFileName::Segment(_) | WalFileName::Partial(_), .. } = name.named() {
+            match size_in(repository, &name).await {
+                Ok(size) => return Ok(Some(size)),
+                Err(error) if error.kind() == Kind::Data && asked < SEGMENTS_ASKED => bad = Some(error),
+                Err(error) => return Err(error),
+            }
+            asked += 1;
         }
     }
-    Ok(None)
+    bad.map_or(Ok(None), Err)
+}
+
+/// What a segment's object says.
+async fn size_in(repository: &Repository, name: &ObjectName) -> Result<WalSegmentSize> {
+    let head = repository.read_head(name).await?.value;
+    let header: WalHeader = head.header_as().map_err(|error| object_error(&error))?;
+    Ok(header.segment_size)
 }

@@ -81,7 +81,7 @@ struct Run {
 }
 
 impl Edges {
-    pub(super) fn of(index: SegmentIndex, by: WriterId) -> Self {
+    pub(super) fn of(index: &SegmentIndex, by: WriterId) -> Self {
         Self { first: without_content(index), by }
     }
 
@@ -93,13 +93,17 @@ impl Edges {
 }
 
 /// Positions alone: what a segment says of its records is not asked here.
-fn without_content(index: SegmentIndex) -> SegmentIndex {
+fn without_content(index: &SegmentIndex) -> SegmentIndex {
     SegmentIndex {
+        begins: index.begins,
+        first: index.first,
+        last: index.last,
+        ends: index.ends,
+        records: index.records,
         commits: None,
         marks: Vec::new(),
         untold: Vec::new(),
         changes: Changes::default(),
-        ..index
     }
 }
 
@@ -216,7 +220,7 @@ mod tests {
             untold: Vec::new(),
             changes: Changes::default(),
         };
-        Told::Edges(Box::new(Edges::of(first, WriterId::from_bytes([at as u8; 16]))))
+        Told::Edges(Box::new(Edges::of(&first, WriterId::from_bytes([at as u8; 16]))))
     }
 
     /// What a segment is: right, of another server (its end too), without an index, damaged, or not there.

@@ -371,7 +371,7 @@ pub(super) fn index_checked(
 
 /// The edges of a segment that says this of itself.
 pub(super) fn edges(index: Option<Box<SegmentIndex>>, by: WriterId) -> Option<Box<Edges>> {
-    index.map(|index| Box::new(Edges::of(*index, by)))
+    index.map(|index| Box::new(Edges::of(&index, by)))
 }
 
 pub(super) fn good(head: &OpenHead) -> Good {

@@ -30,6 +30,8 @@ pub(in crate::prune) struct TombstoneSeen {
     /// Whether it counts no more.
     pub(in crate::prune) revoked: bool,
     pub(in crate::prune) revoked_at: Option<Time>,
+    /// Regions that know of it.
+    pub(in crate::prune) revoked_in: Vec<RegionName>,
     /// Regions in which it was carried out, and since when that is known.
     pub(in crate::prune) done: BTreeMap<String, Time>,
 }
@@ -51,6 +53,13 @@ impl TombstoneSeen {
     pub(in crate::prune) fn ended(&self) -> Option<Time> {
         let last = self.done.values().chain(self.stored.values()).chain(&self.revoked_at).max();
         last.copied().filter(|_| !self.waits())
+    }
+
+    /// Regions that would still carry it out if they were asked alone: they did not hear that it was taken back.
+    pub(in crate::prune) fn unaware(&self) -> impl Iterator<Item = &RegionName> {
+        let knows =
+            |region: &RegionName| self.revoked_in.contains(region) || self.done.contains_key(region.as_str());
+        self.stored.keys().filter(move |region| self.revoked && !knows(region))
     }
 
     /// Whether any region has still to carry it out.
@@ -118,7 +127,7 @@ async fn is_readable(
 #[derive(Default)]
 struct Names {
     stone: Option<(ObjectName, BTreeMap<RegionName, Time>)>,
-    revoked: Option<(ObjectName, Option<Time>)>,
+    revoked: Option<(ObjectName, Option<Time>, Vec<RegionName>)>,
     done: Vec<(ObjectName, String, Time)>,
 }
 
@@ -151,7 +160,8 @@ pub(in crate::prune) async fn tombstones(
                 names.entry(id).or_default().stone = Some((found.name, stored));
             }
             Named::TombstoneRevoked { id, .. } => {
-                names.entry(id).or_default().revoked = Some((found.name, first));
+                let regions = found.held.iter().map(|at| at.region.clone()).collect();
+                names.entry(id).or_default().revoked = Some((found.name, first, regions));
             }
             Named::TombstoneDone { id, region, .. } => {
                 let done = (found.name, region.as_str().to_owned(), first.unwrap_or(Time::EPOCH));
@@ -164,7 +174,7 @@ pub(in crate::prune) async fn tombstones(
     let (mut seen, mut strays) = (Vec::new(), Vec::new());
     for (id, names) in names {
         let Some((name, stored)) = names.stone else {
-            let ends = names.revoked.into_iter().map(|(name, at)| (name, at.unwrap_or(Time::EPOCH)));
+            let ends = names.revoked.into_iter().map(|(name, at, _)| (name, at.unwrap_or(Time::EPOCH)));
             strays.extend(ends.chain(names.done.into_iter().map(|(name, _, at)| (name, at))));
             continue;
         };
@@ -177,10 +187,10 @@ pub(in crate::prune) async fn tombstones(
             findings.push(not_believed(&name, "it speaks of another place or tombstone"));
             continue;
         }
-        let revoked_at = names.revoked.as_ref().and_then(|(_, at)| *at);
-        let revoked = match names.revoked {
-            None => false,
-            Some((name, _)) => is_readable(repository, &name, findings).await?,
+        let revoked_at = names.revoked.as_ref().and_then(|(_, at, _)| *at);
+        let (revoked, revoked_in) = match names.revoked {
+            None => (false, Vec::new()),
+            Some((name, _, regions)) => (is_readable(repository, &name, findings).await?, regions),
         };
         let mut done = BTreeMap::new();
         for (name, region, at) in names.done {
@@ -188,7 +198,7 @@ pub(in crate::prune) async fn tombstones(
                 done.insert(region, at);
             }
         }
-        seen.push(TombstoneSeen { record, stored, revoked, revoked_at, done });
+        seen.push(TombstoneSeen { record, stored, revoked, revoked_at, revoked_in, done });
     }
     Ok(TombstonesSeen { seen, strays, strange })
 }

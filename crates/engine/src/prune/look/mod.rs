@@ -25,10 +25,11 @@ pub(super) use intents::{DEAD_AFTER, IntentsSeen};
 pub(super) use listing::Broken;
 pub(super) use wal::WalSeen;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::monitor::Finding;
 use crate::repository::{BackupEntry, Repository, unlistable};
 use crate::retention::Lineage;
+use crate::status::size_from_wal;
 
 /// One system identifier of the cluster.
 #[derive(Debug)]
@@ -99,13 +100,21 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
         strange += unknown;
         let stones = decisions::tombstones(repository, &place, &[], &mut broken, &mut findings).await?;
         strange += stones.strange;
+        let unbelieved: BTreeSet<BackupId> =
+            catalog.unbelieved.iter().filter(|(of, _)| *of == place).map(|(_, id)| *id).collect();
         // WAL that is left when the last backup has gone is counted as its tombstones counted.
-        let size =
-            size.map(|size| size.or_else(|| stones.seen.iter().find_map(|stone| stone.record.segment_size)));
+        let by_stones = || stones.seen.iter().find_map(|stone| stone.record.segment_size);
+        let size = match size {
+            Ok(None) => match by_stones() {
+                // Of a backup that nobody can read nobody knows what leads to it.
+                None if !unbelieved.is_empty() => Err("its backups' manifests cannot be believed".to_owned()),
+                None => size_by_wal(repository, &place).await?,
+                by_stones => Ok(by_stones),
+            },
+            known => known,
+        };
         let (wal, unknown) = wal::wal(repository, &place, size, &mut broken).await?;
         strange += unknown;
-        let unbelieved =
-            catalog.unbelieved.iter().filter(|(of, _)| *of == place).map(|(_, id)| *id).collect();
         places.push(PlaceSeen {
             lineage: Lineage { system: adoption.system, after: adoption.after, adopted: adoption.adopted },
             intents: intents_of.remove(&place.system).unwrap_or_default(),
@@ -123,6 +132,20 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
     }
     findings.extend(repository.take_findings());
     Ok(Seen { now, regions, places, holds, policies, broken, strange, findings })
+}
+
+/// The segments' size where there is neither a backup nor a tombstone: as the segments say themselves.
+async fn size_by_wal(
+    repository: &Repository,
+    place: &Place,
+) -> Result<std::result::Result<Option<WalSegmentSize>, String>> {
+    match size_from_wal(repository, place).await {
+        Ok(size) => Ok(Ok(size)),
+        Err(error) if error.kind() == Kind::Data => {
+            Ok(Err(format!("nobody says how long its segments are: {error}")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The segments' size that all backups agree on; none where there is no backup to say it.

@@ -18,7 +18,7 @@ use crate::retention::{WalMap, WalRuns};
 /// The WAL of a place.
 #[derive(Debug, Clone, Default)]
 pub(in crate::prune) struct WalSeen {
-    /// Segments by timeline; none where no backup says how long they are.
+    /// Segments by timeline; none where nobody says how long they are.
     pub(in crate::prune) map: Option<WalMap>,
     /// Where timelines come from.
     pub(in crate::prune) histories: BTreeMap<Timeline, History>,
@@ -43,7 +43,10 @@ impl WalSeen {
             self.history_files.insert(file.timeline());
             return;
         };
-        let Some(size) = size else { return };
+        let Some(size) = size else {
+            self.unclear.get_or_insert_with(|| "nobody says how long its segments are".to_owned());
+            return;
+        };
         let Ok(number) = segment.number(size) else {
             self.unclear.get_or_insert_with(|| format!("{file} is no segment of {} bytes", size.bytes()));
             return;

@@ -10,7 +10,6 @@ use seawall_repo::manifest::Manifest;
 use seawall_store::ObjectStore as _;
 
 use super::history::{History, NAMES};
-use super::lives::Life;
 use super::reach::Together;
 
 impl History {
@@ -235,10 +234,7 @@ impl History {
 
     /// Of every lineage but the newest nothing is left but records.
     pub(super) async fn check_old_lineages_gone(&self) {
-        // Where nobody ever took a backup nobody says how long segments are, and WAL is left alone.
-        let had = |life: &&Life| self.manifests.values().any(|(place, _)| *place == life.place);
-        let old: BTreeSet<_> =
-            self.lives.iter().rev().skip(1).filter(had).map(|life| life.place.clone()).collect();
+        let old: BTreeSet<_> = self.lives.iter().rev().skip(1).map(|life| life.place.clone()).collect();
         let mut left = Vec::new();
         for (index, region) in NAMES.iter().enumerate().take(self.bench.memories.len()) {
             for name in self.names_in(index).await.keys() {

@@ -42,6 +42,7 @@ pub(super) struct Counts {
     upgrades: u64,
     mounts: u64,
     refused: u64,
+    died: u64,
 }
 
 impl Counts {
@@ -52,10 +53,19 @@ impl Counts {
         self.upgrades += other.upgrades;
         self.mounts += other.mounts;
         self.refused += other.refused;
+        self.died += other.died;
     }
 
     pub(super) fn refuse_if_nothing_happened(&self) {
-        let all = [self.backups, self.deleted, self.promotions, self.upgrades, self.mounts, self.refused];
+        let all = [
+            self.backups,
+            self.deleted,
+            self.promotions,
+            self.upgrades,
+            self.mounts,
+            self.refused,
+            self.died,
+        ];
         assert!(all.iter().all(|count| *count > 0), "{self:?}");
     }
 }
@@ -63,6 +73,8 @@ impl Counts {
 pub(super) struct History {
     seed: u64,
     pub(super) bench: Bench,
+    /// Seals WAL.
+    archiver: Repository,
     /// Each host's world, and how far its clock is ahead.
     pub(super) hosts: BTreeMap<&'static str, (World, Arc<AtomicI64>)>,
     dice: Dice,
@@ -113,9 +125,11 @@ impl History {
         let hosts = ["db1", "db2", "pruner"].map(host).into();
         let lives = vec![Life::new(bench.place(), SYSTEM, bench.size)];
         let policy = some_policy(&dice);
+        let archiver = bench.open_over("db1", |store| store).await.unwrap();
         Self {
             seed,
             bench,
+            archiver,
             hosts,
             dice,
             policy,
@@ -235,18 +249,40 @@ impl History {
         if late {
             self.late.push(name);
         } else if !lost {
-            self.put(&name, name.to_string().into_bytes()).await;
+            self.put_segment(&name).await;
         }
     }
 
     async fn late_ones_arrive(&mut self) {
         for name in std::mem::take(&mut self.late) {
             if self.dice.one_in(2) {
-                self.put(&name, name.to_string().into_bytes()).await;
+                self.put_segment(&name).await;
             } else {
                 self.late.push(name);
             }
         }
+    }
+
+    /// A segment whose head says how long segments are: of a lineage without backups nothing else does.
+    async fn put_segment(&self, name: &ObjectName) {
+        self.put(name, self.sealed(name, name.as_str().as_bytes())).await;
+    }
+
+    fn sealed(&self, name: &ObjectName, content: &[u8]) -> Vec<u8> {
+        let Named::Wal { place, file } = name.named() else { panic!("{name}") };
+        let facts = WalFacts {
+            place: place.clone(),
+            file: *file,
+            segment_size: self.bench.size,
+            host: "db1".to_owned(),
+            archived: crate::backup::now(&self.bench.world).unwrap(),
+        };
+        let (host, index) = (&self.archiver, Indexed::Not("none".to_owned()));
+        let (sealer, key) = (host.sealer().unwrap(), host.writer().unwrap());
+        let wal = WalSealer { facts: &facts, index: &index, sealer, key };
+        let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
+        let mut entropy = WorldEntropy::new(&self.bench.world);
+        wal.seal(content, &mut compressor, &mut entropy).unwrap().bytes().to_vec()
     }
 
     /// Puts something to every region that is not away.
@@ -275,25 +311,7 @@ impl History {
             })
             .unwrap_or(0);
         let (name, content) = self.lives[life].promote(back);
-        let host = self.bare().await;
-        let facts = WalFacts {
-            place: self.lives[life].place.clone(),
-            file: name.as_str().rsplit('/').next().unwrap().parse().unwrap(),
-            segment_size: self.bench.size,
-            host: "db1".to_owned(),
-            archived: crate::backup::now(&self.bench.world).unwrap(),
-        };
-        let index = Indexed::Not("none".to_owned());
-        let wal = WalSealer {
-            facts: &facts,
-            index: &index,
-            sealer: host.sealer().unwrap(),
-            key: host.writer().unwrap(),
-        };
-        let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
-        let mut entropy = WorldEntropy::new(&self.bench.world);
-        let sealed = wal.seal(content.as_bytes(), &mut compressor, &mut entropy).unwrap();
-        self.put(&name, sealed.bytes().to_vec()).await;
+        self.put(&name, self.sealed(&name, content.as_bytes())).await;
         // The beginning of the segment in which it branched off comes at once.
         let branch = self.lives[life].live();
         self.write(life, branch, false).await;
@@ -349,6 +367,7 @@ impl History {
                     report.regions.iter().map(|region| region.deleted.objects()).sum::<u64>();
             }
             Did::Refused(_) => self.counts.refused += 1,
+            Did::Died(_) => self.counts.died += 1,
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 //! of how pruning works.
 //!
 //! What happens (`history`, `operations`): backups of two hosts with parents and adopted orphans, prunes side by side, mounts, holds, undoings, rules
-//! that change, deaths between any two calls, processes that stop for days and go on; regions that are away and come back, with clocks of
+//! that change, deaths of backups and prunes between any two calls, processes that stop for days and go on; regions that are away and come back, with clocks of
 //! their own; hosts whose clocks jump; and of WAL (`lives`) promotions, old branches that go on, holes, late segments, an upgrade.
 //!
 //! What is held (`check`, `reach`), after every round, in the bare stores: whatever manifest is there, everything it lists is there too, and the
@@ -38,4 +38,19 @@ fn histories(seeds: std::ops::Range<u64>) {
 fn whatever_happens_what_is_there_is_whole_and_what_is_not_needed_goes() {
     let many: u64 = std::env::var("SEAWALL_TEST_HISTORIES").map_or(40, |text| text.parse().unwrap());
     histories(0..many);
+}
+
+/// Other ones than those above, on every CPU.
+#[test]
+#[ignore = "two thousand histories take half an hour in a debug build: the deep profile runs it"]
+fn two_thousand_histories() {
+    const FIRST: u64 = 10_000;
+    const MANY: u64 = 2_000;
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let share = |thread| FIRST + MANY * thread / threads;
+            scope.spawn(move || histories(share(thread)..share(thread + 1)));
+        }
+    });
 }

@@ -1,6 +1,7 @@
 //! What hosts do, each call to a store in its turn.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -24,6 +25,8 @@ pub(super) enum Did {
     Held(RecordId, BackupId),
     Pruned(Box<PruneReport>),
     Nothing,
+    /// A prune, or an undoing, that ended between two of its calls.
+    Died(u64),
     Refused(String),
 }
 
@@ -39,9 +42,24 @@ impl std::fmt::Display for Did {
                 write!(f, "pruned {deleted}, {} tombstones", report.tombstones.len())
             }
             Self::Nothing => f.write_str("nothing"),
+            Self::Died(steps) => write!(f, "a prune that died after {steps} steps"),
             Self::Refused(why) => write!(f, "refused: {why}"),
         }
     }
+}
+
+/// Goes on for so many steps and ends where it stands, as a process does: nothing of it runs any more, not even what it would do when it fails.
+async fn dies_after<T>(mut steps: u64, operation: impl Future<Output = T>) -> Option<T> {
+    let mut operation = Box::pin(operation);
+    std::future::poll_fn(move |context| match operation.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if steps == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            steps -= 1;
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 /// A backup that is about to begin: whose, on which branch, from which segment on.
@@ -92,14 +110,18 @@ impl History {
         what: u64,
     ) -> LocalBoxFuture<'a, Did> {
         let dice = Dice::new(seed);
+        // Who holds says so at the end, and who mounts keeps a word: those go on.
+        let is_prune = !matches!(what, 10 | 12 | 13);
+        let lives_for = if is_prune && dice.one_in(6) { dice.below(250) } else { u64::MAX };
         async move {
             let did = async {
                 let repository = self.over(schedule, if what == 13 { "db2" } else { "pruner" }).await?;
                 self.one(&repository, what, &dice).await
             };
-            match did.await {
-                Ok(did) => did,
-                Err(error) => Did::Refused(format!("{what}: {error}")),
+            match dies_after(lives_for, did).await {
+                Some(Ok(did)) => did,
+                Some(Err(error)) => Did::Refused(format!("{what}: {error}")),
+                None => Did::Died(lives_for),
             }
         }
         .boxed_local()

@@ -62,7 +62,7 @@ proptest! {
         for pair in all.windows(2) {
             let [(_, _, before), (_, _, behind)] = pair else { continue };
             for (before, behind) in before.iter().flat_map(|one| behind.iter().map(move |other| (one, other))) {
-                let edges = |index: &SegmentIndex| Edges::of(index.clone(), WriterId::from_bytes([1; 16]));
+                let edges = |index: &SegmentIndex| Edges::of(index, WriterId::from_bytes([1; 16]));
                 let joined = edges(before).goes_on(&edges(behind));
                 prop_assert!(joined.is_ok(), "{:?}: {:?} {:?}", joined, before.ends, behind.begins);
             }

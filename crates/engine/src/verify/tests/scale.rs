@@ -1,4 +1,4 @@
-//! Ten thousand backups and two million WAL objects: what `verify --quick`, `list`, `status`, `wal status` and `prune --dry-run` ask for, and how much
+//! Ten thousand backups and two million WAL objects: what `verify --quick`, `list`, `list --cost`, `status`, `wal status` and `prune --dry-run` ask for, and how much
 //! memory they take.
 //!
 //! Backups are real and small, an hour apart; WAL is names that the store makes up while it lists. Deliberately one store for both
@@ -164,6 +164,20 @@ impl Scale {
         took
     }
 
+    async fn cost(&self) -> Took {
+        let took = self.took("list --cost", async |ground| {
+            let host = ground.bench.as_host("pruner").await.unwrap();
+            let report = crate::prune::cost(&host, &rules()).await.unwrap();
+            let packs: u64 = report.by_reason.iter().map(|row| row.amount.objects).sum();
+            assert!(packs >= self.backups, "{packs} packs");
+        });
+        let took = took.await;
+        // A head and a body each, a few records.
+        assert!(took.reads <= 2 * self.backups + 100, "{} reads", took.reads);
+        assert!(took.pages <= self.pages(3 * self.backups + self.segments), "{} pages", took.pages);
+        took
+    }
+
     /// Pages of so many names in two regions, with the last of each listing.
     fn pages(&self, names: u64) -> u64 {
         2 * names / 1000 + 60
@@ -212,6 +226,7 @@ async fn requests_follow_backups_and_pages_of_names() {
     scale.status().await;
     scale.wal_status().await;
     scale.prune().await;
+    scale.cost().await;
 }
 
 #[tokio::test]
@@ -224,6 +239,7 @@ async fn ten_thousand_backups_and_two_million_segments_take_bounded_memory() {
         scale.status().await,
         scale.wal_status().await,
         scale.prune().await,
+        scale.cost().await,
     ] {
         assert!(took.mebibytes < 128, "{} MiB", took.mebibytes);
     }

@@ -151,7 +151,7 @@ impl Control {
     /// Says who there is, by bearer token; none: everybody may do everything.
     ///
     /// # Errors
-    /// The simulator does not answer.
+    /// A grant has a role or permission that the simulator does not know.
     pub fn credentials(&self, known: &BTreeMap<String, Credential>) -> Result<()> {
         self.send("PUT", "credentials", known).map(drop)
     }

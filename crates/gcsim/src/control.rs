@@ -14,7 +14,7 @@ use crate::faults::Rule;
 use crate::json;
 use crate::model::{At, Change};
 use crate::refusal::Refusal;
-use crate::rights::{Credentials, Who};
+use crate::rights::{self, Credentials, Who};
 use crate::state::Shared;
 
 pub(crate) fn answer(shared: &Arc<Shared>, call: &Call, body: &Bytes) -> Reply {
@@ -31,6 +31,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, call: &Call, body: &Bytes) -> Reply {
         }
         (&Method::POST, "clock") => clock(shared, body),
         (&Method::PUT, "credentials") => read::<Credentials>(body).and_then(|credentials| {
+            rights::check(&credentials)?;
             shared.world().commit(vec![Change::Credentials(credentials)])?;
             Ok(json!({}))
         }),

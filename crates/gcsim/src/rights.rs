@@ -78,6 +78,28 @@ fn covers(entry: &str, permission: &str) -> bool {
     }
 }
 
+const ROLES: [&str; 7] = [
+    "roles/storage.admin",
+    "roles/storage.objectViewer",
+    "roles/storage.objectCreator",
+    "roles/storage.objectUser",
+    "roles/storage.objectAdmin",
+    "roles/storage.legacyBucketReader",
+    "roles/storage.bucketViewer",
+];
+
+/// # Errors
+/// 400: a grant has a role that is not known here, or what is no `storage.*` permission; it would grant nothing, silently.
+pub(crate) fn check(known: &Credentials) -> Result<(), Refusal> {
+    let grants = known.values().flat_map(|credential| &credential.grants);
+    for entry in grants.flat_map(|grant| &grant.allow) {
+        if !ROLES.contains(&entry.as_str()) && !entry.starts_with("storage.") {
+            return Err(Refusal::invalid(format!("gcsim knows no role or permission {entry}.")));
+        }
+    }
+    Ok(())
+}
+
 /// Everybody that is known.
 pub(crate) type Credentials = BTreeMap<String, Credential>;
 
@@ -149,6 +171,18 @@ mod tests {
         assert!(!who.may("storage.objects.get", "b", Some("y/1")));
         let refusal = who.need("storage.objects.delete", "a", Some("n")).unwrap_err();
         assert!(refusal.said().starts_with("writer@p does not have storage.objects.delete access"));
+    }
+
+    #[test]
+    fn a_grant_that_would_grant_nothing_is_refused() {
+        for (entry, fine) in [
+            ("roles/storage.admin", true),
+            ("storage.objects.get", true),
+            ("roles/storage.objectReader", false),
+        ] {
+            let Who::Known(credential) = who(&[(entry, None, None)]) else { panic!("nobody is known") };
+            assert_eq!(check(&[("t".to_owned(), credential)].into()).is_ok(), fine, "{entry}");
+        }
     }
 
     #[test]

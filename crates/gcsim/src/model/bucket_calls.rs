@@ -1,10 +1,11 @@
 //! Making, changing, locking, listing and deleting buckets.
 //!
 //! "Buckets" (cloud.google.com/storage/docs/json_api/v1/buckets) and its methods; "Bucket Lock" (.../bucket-lock): a locked policy can be
-//! made longer, never shorter, and never be removed; "Soft delete" (.../soft-delete): off, or 7 to 90 days. Rights:
+//! made longer, never shorter, and never be removed, which is refused as a missing permission is; "Object Versioning"
+//! (.../object-versioning): it cannot be enabled where there is a retention policy; "Soft delete" (.../soft-delete): off, or 7 to 90 days. Rights:
 //! `storage.buckets.get`, `.list`, `.create`, `.update`, `.delete` ("IAM permissions for JSON methods").
 //!
-//! *Assumed*: the status (403) of shortening what is locked, and that locking without a policy is 400. Not simulated: the limit on the rate
+//! *Assumed*: that there can be no retention policy where versioning is on either; that locking without a policy is 400. Not simulated: the limit on the rate
 //! of bucket changes.
 
 use serde_json::{Map, Value};
@@ -61,6 +62,9 @@ impl BucketChange<'_> {
                 known if OUTPUT_ONLY.contains(&known) => {}
                 other => return Err(Refusal::not_simulated(&format!("the field {other} of a bucket"))),
             }
+        }
+        if bucket.versioning && bucket.retention.is_some() {
+            return Err(Refusal::invalid("Object Versioning and a retention policy exclude each other."));
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Changing what is known of an object: metadata, holds, retention.
 //!
 //! "Objects: patch" (cloud.google.com/storage/docs/json_api/v1/objects/patch), "Object holds" (.../object-holds), "Object Retention Lock" (.../object-lock).
-//! Rights: `storage.objects.update`; with a retention `storage.objects.setRetention`; to shorten or remove an unlocked one
-//! `storage.objects.overrideUnlockedRetention` and `overrideUnlockedRetention=true`. A locked retention can only be made longer.
+//! Rights: `storage.objects.update`; with a retention `storage.objects.setRetention`; to shorten, remove or lock an unlocked one
+//! `storage.objects.overrideUnlockedRetention` and `overrideUnlockedRetention=true` ("Enable and use object retention configurations"). A locked retention can only be made longer.
 //! An object cannot have an event-based hold and a retention. Releasing an event-based hold starts a bucket's retention period anew.
 //!
 //! *Assumed*: the status (403) of a change that a retention forbids; a retention in the past is 400.
@@ -94,14 +94,16 @@ fn may_change(
     }
     let Some(old) = old.filter(|old| old.until > now) else { return Ok(()) };
     let weaker = new.is_none_or(|new| new.until < old.until || (old.locked && !new.locked));
-    if !weaker {
+    let locks = !old.locked && new.is_some_and(|new| new.locked);
+    if !weaker && !locks {
         return Ok(());
     }
     if old.locked {
         return Err(Refusal::retained(target.bucket, target.name, old.until));
     }
     if !override_unlocked {
-        let message = "Shortening or removing an unlocked retention needs overrideUnlockedRetention=true.";
+        let message =
+            "Shortening, removing or locking an unlocked retention needs overrideUnlockedRetention=true.";
         return Err(Refusal::new(403, "AccessDenied", "forbidden", message));
     }
     target.need("storage.objects.overrideUnlockedRetention")

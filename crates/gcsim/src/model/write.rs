@@ -4,8 +4,8 @@
 //! methods", footnote on replacing); `storage.objects.setRetention` where a retention comes along. *Assumed*: preconditions
 //! are asked before the right to replace, so that who may only create and asks for generation 0 is told 412.
 //!
-//! *Assumed*: with versioning a version under retention may be replaced, because it stays as a noncurrent one that the
-//! retention still protects; one under a hold may not ("cannot be deleted or replaced").
+//! With versioning a version under a retention of its own may be replaced, because it stays as a noncurrent one that the
+//! retention still protects ("Object Retention Lock"); one under a hold may not ("Object holds": cannot be deleted or replaced).
 
 use super::rules::{after_deletion, may_go, not_held};
 use super::{Bucket, Change, State, Version, Wishes, World, version_change};

@@ -107,18 +107,32 @@ async fn versions_are_kept_listed_read_and_deleted_one_by_one() {
 }
 
 #[tokio::test]
-async fn retention_protects_what_versioning_keeps() {
-    let simulator = simulator_with(&json!({
-        "versioning": { "enabled": true }, "retentionPolicy": { "retentionPeriod": "3600" },
-    }));
+async fn an_objects_retention_protects_what_versioning_keeps() {
+    let simulator = simulator_with(&json!({ "versioning": { "enabled": true } }));
     simulator.rate_limit(false).unwrap();
     let json = Json::new(&simulator);
     let first = json.put("a", "1").await;
+    let retention = json!({ "retention": { "mode": "Unlocked", "retainUntilTime": "2099-01-01T00:00:00Z" } });
+    assert_eq!(json.patch(&format!("/{BUCKET}/o/a"), retention).await.0, 200);
     assert_eq!(json.upload("a", "", "2").await.0, 200);
-    assert_eq!(json.delete(&format!("/{BUCKET}/o/a?generation={first}")).await.0, 403);
+    let one = format!("/{BUCKET}/o/a?generation={first}");
+    assert_eq!(reason(&json.delete(&one).await), (403, "retentionPolicyNotMet"));
     assert_eq!(json.delete(&format!("/{BUCKET}/o/a")).await.0, 204);
-    simulator.advance(HOUR).unwrap();
-    assert_eq!(json.delete(&format!("/{BUCKET}/o/a?generation={first}")).await.0, 204);
+    simulator.advance(HOUR * 24 * 366 * 100).unwrap();
+    assert_eq!(json.delete(&one).await.0, 204);
+}
+
+#[tokio::test]
+async fn versioning_and_a_retention_policy_exclude_each_other() {
+    let policy = json!({ "retentionPolicy": { "retentionPeriod": "3600" } });
+    let versioning = json!({ "versioning": { "enabled": true } });
+    for (first, then) in [(&policy, &versioning), (&versioning, &policy)] {
+        let simulator = simulator_with(first);
+        let json = Json::new(&simulator);
+        assert_eq!(json.patch(&format!("/{BUCKET}"), then.clone()).await.0, 400);
+        let (_, found) = json.get(&format!("/{BUCKET}")).await;
+        assert_ne!(found["versioning"]["enabled"].as_bool().unwrap(), found["retentionPolicy"].is_object());
+    }
 }
 
 #[tokio::test]
@@ -166,7 +180,8 @@ async fn an_objects_own_retention_is_kept_and_locked() {
     let freely = format!("{at}?overrideUnlockedRetention=true");
     assert_eq!(json.patch(&freely, retain("Unlocked", "2099-01-01T00:00:00Z")).await.0, 200);
     assert_eq!(json.patch(&at, json!({ "eventBasedHold": true })).await.0, 400);
-    assert_eq!(json.patch(&at, retain("Locked", "2099-01-01T00:00:00Z")).await.0, 200);
+    assert_eq!(json.patch(&at, retain("Locked", "2099-01-01T00:00:00Z")).await.0, 403);
+    assert_eq!(json.patch(&freely, retain("Locked", "2099-01-01T00:00:00Z")).await.0, 200);
     for weaker in [
         json!({ "retention": null }),
         retain("Locked", "2098-01-01T00:00:00Z"),

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use seawall_pg::{SegmentName, SegmentNo, Timeline, WalSegmentSize};
-use seawall_repo::condemned::WalOf;
+use seawall_repo::condemned::WalStretch;
 use seawall_repo::hole::HoleRecord;
 use seawall_repo::id::RecordId;
 use seawall_repo::layout::{Named, Place};
@@ -79,7 +79,7 @@ pub async fn ack_hole(repository: &Repository, ack: &AckHole) -> Result<HoleAckn
         cluster: place.cluster.clone(),
         system: place.system,
         segment_size: wal.size,
-        missing: vec![WalOf { timeline, first: range.0, last: range.1 }],
+        missing: vec![WalStretch { timeline, first: range.0, last: range.1 }],
         reason: ack.reason.clone(),
         by: ack.by.clone(),
         written: now(repository.world())?,

@@ -41,7 +41,7 @@ pub struct NumberedOf {
 
 /// All files of some segments of one timeline: segments, their parts, `.partial` and `.backup` files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WalOf {
+pub struct WalStretch {
     /// The timeline.
     pub timeline: Timeline,
     /// The first segment.
@@ -67,7 +67,7 @@ pub struct Condemned {
     pub intents: Vec<BackupId>,
     /// WAL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub wal: Vec<WalOf>,
+    pub wal: Vec<WalStretch>,
     /// History files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub histories: Vec<Timeline>,
@@ -105,7 +105,7 @@ impl Condemned {
     fn names_wal(&self, file: WalFileName, size: Option<WalSegmentSize>) -> bool {
         let Some(segment) = file.segment() else { return self.histories.contains(&file.timeline()) };
         let Some(number) = size.and_then(|size| segment.number(size).ok()) else { return false };
-        let of = |range: &WalOf| {
+        let of = |range: &WalStretch| {
             range.timeline == segment.timeline() && range.first <= number && number <= range.last
         };
         self.wal.iter().any(of)
@@ -272,7 +272,7 @@ mod tests {
             packs: vec![NumberedOf { backup, numbers: vec![(0, 1), (4, 4)] }],
             maps: vec![NumberedOf { backup, numbers: vec![(2, 2)] }],
             intents: vec![backup],
-            wal: vec![WalOf { timeline, first: SegmentNo(0x1fe), last: SegmentNo(0x200) }],
+            wal: vec![WalStretch { timeline, first: SegmentNo(0x1fe), last: SegmentNo(0x200) }],
             histories: vec![Timeline::new(2).unwrap()],
             chapters: vec!["000000010000002A".parse().unwrap()],
         });

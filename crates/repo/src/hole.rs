@@ -6,7 +6,7 @@
 use seawall_pg::WalSegmentSize;
 use serde::{Deserialize, Serialize};
 
-use crate::condemned::WalOf;
+use crate::condemned::WalStretch;
 use crate::id::{ClusterName, RecordId, SystemId};
 use crate::layout::Place;
 use crate::time::Time;
@@ -23,7 +23,7 @@ pub struct HoleRecord {
     /// The size of the segments that are counted.
     pub segment_size: WalSegmentSize,
     /// The segments that are lost, on the timelines that served them.
-    pub missing: Vec<WalOf>,
+    pub missing: Vec<WalStretch>,
     /// Why, for people.
     pub reason: String,
     /// Who asked for it.
@@ -57,7 +57,7 @@ mod tests {
             cluster: place().cluster,
             system: place().system,
             segment_size: size,
-            missing: vec![WalOf { timeline: Timeline::FIRST, first: SegmentNo(7), last: SegmentNo(9) }],
+            missing: vec![WalStretch { timeline: Timeline::FIRST, first: SegmentNo(7), last: SegmentNo(9) }],
             reason: "disk lost".to_owned(),
             by: "ann".to_owned(),
             written: time(1),

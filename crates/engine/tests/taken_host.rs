@@ -139,9 +139,8 @@ impl Bench {
     }
 
     fn settings(&self) -> RepositorySettings {
-        let region = |name: &str| RegionSettings {
-            name: name.to_owned(),
-            url: format!("file://{}", self.folder.path().join(name).display()),
+        let region = |name: &str| {
+            RegionSettings::new(name, format!("file://{}", self.folder.path().join(name).display()))
         };
         RepositorySettings {
             regions: REGIONS.map(region).to_vec(),

@@ -210,6 +210,9 @@ impl Failure {
 
     pub(crate) fn of(error: object_store::Error) -> Self {
         use object_store::Error as E;
+        if let Some((kind, cause)) = crate::bucket::verdict::of(&error) {
+            return Self { kind, cause };
+        }
         let given = match &error {
             E::NotFound { .. } => Some(ErrorKind::NotFound),
             E::AlreadyExists { .. } | E::Precondition { .. } => Some(ErrorKind::AlreadyExists),

@@ -2,12 +2,14 @@
 //!
 //! The road through the crate: [`Regions`] fans one buffer out and chooses who is read; each [`Region`] adds to a driver
 //! of the `object_store` trait what it lacks ([`Put`]: the rule for unknown outcomes; health, retries, limits, a meter);
-//! [`DurableLocal`] is the driver for directories. [`durable`] writes local files, [`world`] is clock and randomness.
+//! [`DurableLocal`] is the driver for directories, [`bucket`] holds what the drivers of clouds lack. [`durable`] writes local files, [`world`] is clock and randomness.
 //! [`clocked`], [`contract`], [`faulty`] and [`schedule`] are for tests, here and in the crates above.
 //!
 //! Promises: nothing is ever overwritten; "no such object" is always a positive answer. Does not do: building names,
 //! looking into bytes.
 
+mod access;
+pub mod bucket;
 pub mod clocked;
 pub mod contract;
 pub mod durable;
@@ -25,6 +27,7 @@ pub mod schedule;
 mod testing;
 pub mod world;
 
+pub use access::Access;
 pub use durable::SweptTemps;
 pub use error::{Cause, ErrorKind, StoreError};
 pub use limit::Bandwidth;

@@ -75,8 +75,10 @@ pub enum Role {
 pub struct RegionConfig {
     /// Its name.
     pub name: RegionName,
-    /// Where it is: `file:///absolute/path`.
+    /// Where it is: `gs://bucket/prefix`, `s3://bucket/prefix`, `az://container/prefix`, `file:///absolute/path`.
     pub url: String,
+    /// How it is reached.
+    pub access: crate::access::Access,
     /// What it is for.
     pub role: Role,
     /// Its bounds.
@@ -151,6 +153,12 @@ impl Region {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.config.url
+    }
+
+    /// How it is reached.
+    #[must_use]
+    pub fn access(&self) -> &crate::access::Access {
+        &self.config.access
     }
 
     /// What it is for.

@@ -110,7 +110,7 @@ impl Regions {
                 if first.name() == second.name() {
                     return Err(RegionsError::SameName { name: first.name().clone() });
                 }
-                if first.url().trim_end_matches('/') == second.url().trim_end_matches('/') {
+                if first.access().is_same_place(first.url(), second.access(), second.url()) {
                     let (first, url) = (first.name().clone(), first.url().to_owned());
                     return Err(RegionsError::SamePlace { first, second: second.name().clone(), url });
                 }

@@ -19,6 +19,7 @@ pub(crate) fn config(region: &str) -> RegionConfig {
         name: name(region),
         url: format!("memory:///{region}"),
         role: Role::Copy,
+        access: crate::Access::default(),
         limits: Limits::default(),
     }
 }

@@ -75,9 +75,7 @@ fn json_value(value: &Value) -> serde_json::Value {
         Value::Integer(number) => serde_json::json!(number),
         Value::Bool(flag) => serde_json::json!(flag),
         Value::Texts(texts) => serde_json::json!(texts),
-        Value::Regions(regions) => {
-            regions.iter().map(|(name, url)| serde_json::json!({ "name": name, "url": url })).collect()
-        }
+        Value::Regions(regions) => serde_json::json!(regions),
     }
 }
 

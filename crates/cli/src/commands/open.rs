@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use seawall_engine::repository::{
-    Acknowledge, HostKeys, RegionSettings, Repository, RepositorySettings, Secrets,
-};
+use seawall_engine::repository::{Acknowledge, HostKeys, Repository, RepositorySettings, Secrets};
 use seawall_engine::source::{ConnectOptions, Credentials};
 use seawall_engine::words::{Bandwidth, World};
 use seawall_engine::{Error, Result};
@@ -16,11 +14,7 @@ use crate::settings::{Ack, ClusterSettings};
 pub fn repository_settings(settings: &ClusterSettings) -> RepositorySettings {
     let repository = &settings.repository;
     RepositorySettings {
-        regions: repository
-            .regions
-            .iter()
-            .map(|region| RegionSettings { name: region.name.clone(), url: region.url.clone() })
-            .collect(),
+        regions: repository.regions.clone(),
         id: repository.id,
         owner: repository.owner,
         acknowledge: match repository.ack {

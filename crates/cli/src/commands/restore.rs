@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use seawall_engine::archive::plan_file::PlannedRegion;
 use seawall_engine::repository::Repository;
 use seawall_engine::restore::archive_salvaged::archive_salvaged;
 use seawall_engine::restore::plan::RecoveryPlan;
@@ -135,18 +134,10 @@ fn options(
         parallel: PARALLEL,
         command: shell::without(words, &TARGET_OPTIONS, &TARGET_WORDS),
         as_asked: shell::command(words),
-        regions: planned(settings),
+        regions: settings.repository.regions.clone(),
         without_regions: args.without_region.clone(),
         key_files: settings.repository.key_files.clone(),
     })
-}
-
-fn planned(settings: &ClusterSettings) -> Vec<PlannedRegion> {
-    let regions = &settings.repository.regions;
-    regions
-        .iter()
-        .map(|region| PlannedRegion { name: region.name.clone(), url: region.url.clone() })
-        .collect()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

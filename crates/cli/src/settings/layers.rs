@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use seawall_engine::repository::RegionSettings;
 use seawall_engine::words::ClusterName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -23,8 +24,8 @@ pub enum Value {
     Bool(bool),
     /// A list of texts.
     Texts(Vec<String>),
-    /// Regions: name and URL.
-    Regions(Vec<(String, String)>),
+    /// Regions.
+    Regions(Vec<RegionSettings>),
 }
 
 /// Where a value comes from.
@@ -184,21 +185,26 @@ impl Walk<'_> {
             let table = item.get_ref().as_table()?;
             let mut fields: BTreeMap<&str, String> = BTreeMap::new();
             for (name, field) in table {
-                match name.get_ref().as_ref() {
-                    known @ ("name" | "url") => {
+                match schema::REGION_FIELDS.iter().find(|(known, _)| name.get_ref() == known) {
+                    Some((known, _)) => {
                         fields.insert(known, field.get_ref().as_str()?.to_owned());
                     }
-                    _ => self.unknown("repository.region", &join("repository.region", name.get_ref()), name),
+                    None => {
+                        self.unknown("repository.region", &join("repository.region", name.get_ref()), name);
+                    }
                 }
             }
-            regions.push((fields.remove("name")?, fields.remove("url")?));
+            regions.push(schema::region(fields)?);
         }
         Some(Value::Regions(regions))
     }
 
     fn unknown(&mut self, section: &str, path: &str, name: &Spanned<std::borrow::Cow<'_, str>>) {
-        let known =
-            if section == "repository.region" { vec!["name", "url"] } else { schema::names_below(section) };
+        let known = if section == "repository.region" {
+            schema::REGION_FIELDS.iter().map(|(name, _)| *name).collect()
+        } else {
+            schema::names_below(section)
+        };
         let hint = match schema::suggest(name.get_ref(), known.iter().copied()) {
             Some(meant) => format!("did you mean {}?", join(section, meant)),
             None => format!("known here: {}", known.join(", ")),

@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use seawall_engine::repository::{KeyFiles, Levels};
+use seawall_engine::repository::{KeyFiles, Levels, RegionSettings};
 use seawall_engine::retention::Policy;
 use seawall_engine::words::{ClusterName, OwnerPublic, Recipient, RepositoryId};
 
@@ -100,7 +100,7 @@ pub struct Repository {
     /// The key file that has the right to prune, where it is another.
     pub prune_key_file: Option<PathBuf>,
     /// The regions, in the order in which they are written.
-    pub regions: Vec<Region>,
+    pub regions: Vec<RegionSettings>,
 }
 
 /// How content is sealed.
@@ -119,15 +119,6 @@ pub enum Ack {
     All,
     /// In at least so many.
     AtLeast(NonZeroUsize),
-}
-
-/// One region.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Region {
-    /// The name people use.
-    pub name: String,
-    /// Where it is: `file:///absolute/path`.
-    pub url: String,
 }
 
 /// How backups are made.

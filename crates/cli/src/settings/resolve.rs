@@ -8,15 +8,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use seawall_engine::repository::Levels;
+use seawall_engine::repository::{Access, Levels, RegionSettings};
 use seawall_engine::words::{ClusterName, Recipient, RepositoryId};
 use seawall_engine::{Error, Result};
 
 use super::layers::{Entry, Layers, Origin, Problem, Value};
 use super::schema::{self, KEYS, Kind};
 use super::{
-    Ack, Backup, ClusterSettings, Connection, Encryption, Objectives, Region, Repository, Settings, Shown,
-    quantity, secrets,
+    Ack, Backup, ClusterSettings, Connection, Encryption, Objectives, Repository, Settings, Shown, quantity,
+    secrets,
 };
 
 /// The settings of every cluster, or all that is wrong with them.
@@ -45,8 +45,8 @@ pub fn settings(files: Vec<PathBuf>, layers: Layers) -> Result<Settings> {
 
 /// A cluster's settings where `--from` stands in for a file: defaults, and these regions.
 pub fn bare(name: &ClusterName, urls: &[String]) -> Result<ClusterSettings> {
-    let regions =
-        urls.iter().enumerate().map(|(at, url)| (format!("from-{}", at + 1), url.clone())).collect();
+    let regions = urls.iter().enumerate();
+    let regions = regions.map(|(at, url)| RegionSettings::new(format!("from-{}", at + 1), url)).collect();
     let origin = Origin { file: "--from".into(), line: 1 };
     let all = BTreeMap::from([("repository.region", (Value::Regions(regions), origin))]);
     let mut problems = Vec::new();
@@ -158,9 +158,18 @@ impl Picker<'_> {
     fn shown(&self) -> Vec<Shown> {
         let masked = |key: &schema::Key, value: &Value| match (key.path, value) {
             ("connection", Value::Text(text)) => Value::Text(secrets::masked_connection(text)),
-            (_, Value::Regions(regions)) => Value::Regions(
-                regions.iter().map(|(name, url)| (name.clone(), secrets::masked_url(url))).collect(),
-            ),
+            (_, Value::Regions(regions)) => {
+                let masked = |region: &RegionSettings| {
+                    let shown = |url: &Option<String>| url.as_deref().map(secrets::masked_url);
+                    let (proxy, endpoint) = (shown(&region.access.proxy), shown(&region.access.endpoint));
+                    RegionSettings {
+                        url: secrets::masked_url(&region.url),
+                        access: Access { proxy, endpoint, ..region.access.clone() },
+                        ..region.clone()
+                    }
+                };
+                Value::Regions(regions.iter().map(masked).collect())
+            }
             _ => value.clone(),
         };
         KEYS.iter()
@@ -300,25 +309,26 @@ impl Picker<'_> {
         recipients
     }
 
-    fn regions(&mut self) -> Vec<Region> {
+    fn regions(&mut self) -> Vec<RegionSettings> {
         const PATH: &str = "repository.region";
         let Some(Value::Regions(listed)) = self.value(PATH) else {
             let hint = "add [[repository.region]] with name and url, one for each region";
             self.problem("settings.no-region", PATH, "the repository has no region", Some(hint.into()));
             return Vec::new();
         };
-        let mut regions: Vec<Region> = Vec::with_capacity(listed.len());
-        for (name, url) in listed {
-            if let Some((what, hint)) = region_problem(&name, &url, &regions) {
+        let mut regions: Vec<RegionSettings> = Vec::with_capacity(listed.len());
+        for region in listed {
+            if let Some((what, hint)) = region_problem(&region, &regions) {
                 self.problem("settings.region", PATH, &what, Some(hint.into()));
             }
-            regions.push(Region { name, url });
+            regions.push(region);
         }
         regions
     }
 }
 
-fn region_problem(name: &str, url: &str, before: &[Region]) -> Option<(String, &'static str)> {
+fn region_problem(region: &RegionSettings, before: &[RegionSettings]) -> Option<(String, &'static str)> {
+    let RegionSettings { name, url, access } = region;
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '/';
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
         return Some((
@@ -326,15 +336,27 @@ fn region_problem(name: &str, url: &str, before: &[Region]) -> Option<(String, &
             "1 to 64 characters without spaces and slashes",
         ));
     }
-    if before.iter().any(|region| region.name == name) {
+    if before.iter().any(|region| region.name == *name) {
         return Some((format!("two regions are called {name}"), "give each its own name"));
     }
-    let here = |url: &str| url.trim_end_matches('/').to_owned();
-    if let Some(other) = before.iter().find(|region| here(&region.url) == here(url)) {
+    let is_here = |other: &&RegionSettings| access.is_same_place(url, &other.access, &other.url);
+    if let Some(other) = before.iter().find(is_here) {
         return Some((
             format!("regions {} and {name} are the same place", other.name),
             "a region is a copy of its own",
         ));
+    }
+    let files = [("credentials_file", &access.credentials_file), ("ca_file", &access.ca_file)];
+    if let Some((what, _)) =
+        files.iter().find(|(_, path)| path.as_ref().is_some_and(|path| path.is_relative()))
+    {
+        return Some((format!("region {name}: {what} is no absolute path"), "write the whole path"));
+    }
+    let urls = [("proxy", &access.proxy), ("endpoint", &access.endpoint)];
+    let carries_secret = |url: &String| secrets::masked_url(url) != *url;
+    if let Some((what, _)) = urls.iter().find(|(_, url)| url.as_ref().is_some_and(carries_secret)) {
+        let hint = "take it out; a proxy that wants a password is given by HTTPS_PROXY";
+        return Some((format!("region {name}: its {what} carries a secret"), hint));
     }
     let path = url.strip_prefix("file://")?;
     (!path.starts_with('/')).then(|| {

@@ -3,6 +3,11 @@
 //!
 //! Deliberately holds nothing for later: a key stands here when something uses it.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use seawall_engine::repository::{Access, RegionSettings};
+
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -75,6 +80,56 @@ pub struct Key {
 
 const fn key(path: &'static str, kind: Kind, default: Option<&'static str>, help: &'static str) -> Key {
     Key { path, kind, default, help }
+}
+
+/// What a region can say, and what it means.
+pub const REGION_FIELDS: &[(&str, &str)] = &[
+    ("name", "What people call it. Needed."),
+    (
+        "url",
+        "Where it is: gs://bucket/prefix, s3://bucket/prefix, az://container/prefix or file:///absolute/path. Needed.",
+    ),
+    (
+        "credentials_file",
+        "Google: JSON of a service_account or an authorized_user. S3: a file like ~/.aws/credentials. Azure: TOML with account_key, or sas_token, or client_id, client_secret and tenant_id. Nobody but its owner and group may read it. Unset: what the provider's own tools would find (environment, machine's identity).",
+    ),
+    ("profile", "S3: the section of that file. Unset: default."),
+    (
+        "endpoint",
+        "Where the service answers, if not at the provider's address: https://host:port; http:// on the loopback only.",
+    ),
+    ("ca_file", "PEM file with certificates to believe besides the system's."),
+    ("proxy", "Proxy for all calls: http://host:port. Unset: HTTPS_PROXY and its fellows decide."),
+    ("storage_class", "Storage class of new objects, in the provider's word (Azure: access tier)."),
+    (
+        "kms_key",
+        "Google, S3: the key in the provider's key management that seals new objects on its side, besides our own sealing.",
+    ),
+    ("user_project", "Google: the project that pays for requests."),
+    ("aws_region", "S3: the region that requests are signed for. Unset: AWS_REGION, else us-east-1."),
+    ("account", "Azure: the storage account. Unset: AZURE_STORAGE_ACCOUNT_NAME."),
+];
+
+/// A region of its fields; none without a name and a place.
+#[must_use]
+pub fn region(mut fields: BTreeMap<&str, String>) -> Option<RegionSettings> {
+    let mut take = |name: &str| fields.remove(name);
+    Some(RegionSettings {
+        name: take("name")?,
+        url: take("url")?,
+        access: Access {
+            credentials_file: take("credentials_file").map(PathBuf::from),
+            profile: take("profile"),
+            endpoint: take("endpoint"),
+            ca_file: take("ca_file").map(PathBuf::from),
+            proxy: take("proxy"),
+            storage_class: take("storage_class"),
+            kms_key: take("kms_key"),
+            user_project: take("user_project"),
+            aws_region: take("aws_region"),
+            account: take("account"),
+        },
+    })
 }
 
 /// All settings, in the order in which they are shown.
@@ -153,7 +208,7 @@ pub const KEYS: &[Key] = &[
         "repository.region",
         Kind::Regions,
         None,
-        "The places that each hold the whole repository. url = \"file:///absolute/path\".",
+        "The places that each hold the whole repository; what each can say stands below.",
     ),
     key(
         "backup.fast_checkpoint",

@@ -30,6 +30,8 @@ pub(crate) const RECOVERY_LIMIT: Duration = Duration::from_secs(180);
 pub(crate) struct Site {
     pub(crate) server: Server,
     home: Scratch,
+    /// The regions' part of the settings.
+    regions: String,
     /// How many restores there were, for the names of their directories.
     restored: std::cell::Cell<u32>,
 }
@@ -37,7 +39,22 @@ pub(crate) struct Site {
 impl Site {
     /// A started server with archiving on gets its role, its repository and its `archive_command`.
     pub(crate) fn new(server: Server) -> Result<Self> {
-        let site = Self { server, home: Scratch::new()?, restored: std::cell::Cell::new(0) };
+        Self::in_regions(server, |home| {
+            let region = |name| {
+                format!(
+                    "[[repository.region]]\nname = \"{name}\"\nurl = \"file://{}/{name}\"\n",
+                    home.display()
+                )
+            };
+            Ok(["one", "two"].map(region).concat())
+        })
+    }
+
+    /// As [`Self::new`], with regions as this part of the settings says, which is made when the site's home is there.
+    pub(crate) fn in_regions(server: Server, regions: impl FnOnce(&Path) -> Result<String>) -> Result<Self> {
+        let home = Scratch::new()?;
+        let regions = regions(home.path())?;
+        let site = Self { server, home, regions, restored: std::cell::Cell::new(0) };
         site.make_role()?;
         write_file(&site.settings(), site.settings_text(), 0o600)?;
         let recipients = [site.make_identity("first")?, site.make_identity("second")?];
@@ -83,9 +100,8 @@ impl Site {
              data_directory = \"{data_directory}\"\n\
              connection = \"host={socket} port=5432 user={ROLE} dbname=postgres\"\n\
              [repository]\n\
-             writer_key_file = \"{home}/writer.key\"\n\
-             [[repository.region]]\nname = \"one\"\nurl = \"file://{home}/one\"\n\
-             [[repository.region]]\nname = \"two\"\nurl = \"file://{home}/two\"\n"
+             writer_key_file = \"{home}/writer.key\"\n{}",
+            self.regions
         )
     }
 

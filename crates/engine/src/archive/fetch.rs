@@ -29,9 +29,7 @@ use super::plan_file::PlanFile;
 use super::read::{self, Arrived, Opened, Sink as _};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::Finding;
-use crate::repository::{
-    Acknowledge, KeyFiles, Levels, RegionSettings, Repository, RepositorySettings, Secrets, not_served,
-};
+use crate::repository::{Acknowledge, KeyFiles, Levels, Repository, RepositorySettings, Secrets, not_served};
 use crate::source::read_control;
 use crate::words::ClusterName;
 
@@ -176,11 +174,8 @@ fn settings_of(plan: &PlanFile) -> Result<RepositorySettings> {
     let owner = planned.owner.parse().map_err(|error| {
         Error::usage("archive.plan-owner", "the plan file names no owner's key").because(error)
     })?;
-    let regions = planned.regions.iter();
     Ok(RepositorySettings {
-        regions: regions
-            .map(|region| RegionSettings { name: region.name.clone(), url: region.url.clone() })
-            .collect(),
+        regions: planned.regions.clone(),
         id: Some(planned.id),
         owner: Some(owner),
         acknowledge: Acknowledge::All,

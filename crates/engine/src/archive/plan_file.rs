@@ -16,6 +16,8 @@ use seawall_repo::id::{BackupId, ClusterName, RepositoryId};
 use seawall_repo::time::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::repository::RegionSettings;
+
 /// Its name in the data directory.
 pub const PLAN_FILE_NAME: &str = "seawall_plan.json";
 /// Its permission bits: it says where an identity is found.
@@ -97,7 +99,7 @@ pub struct PlannedRepository {
     /// The owner's public key, pinned (`ed25519:…`).
     pub owner: String,
     /// The regions to ask.
-    pub regions: Vec<PlannedRegion>,
+    pub regions: Vec<RegionSettings>,
     /// Regions given up by name: that they do not answer keeps nothing from being called absent.
     pub without_regions: Vec<String>,
     /// Files with identities; the plan never holds a key.
@@ -105,15 +107,6 @@ pub struct PlannedRepository {
     /// Files with passphrases, nor does it hold one.
     #[serde(default)]
     pub passphrase_files: Vec<PathBuf>,
-}
-
-/// A region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedRegion {
-    /// Its name.
-    pub name: String,
-    /// Where it is.
-    pub url: String,
 }
 
 /// Why bytes are no plan file.

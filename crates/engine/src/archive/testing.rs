@@ -200,7 +200,13 @@ impl Bench {
         let regions = self.stores.iter().zip(names).map(|(store, name)| {
             let limits = Limits { attempts_max: 2, ..Limits::default() };
             let name = RegionName::new(name).unwrap();
-            let config = RegionConfig { url: format!("memory:///{name}"), name, role: Role::Copy, limits };
+            let config = RegionConfig {
+                url: format!("memory:///{name}"),
+                access: seawall_store::Access::default(),
+                name,
+                role: Role::Copy,
+                limits,
+            };
             Region::with_store(config, Arc::new(store.clone()), &self.world)
         });
         Regions::new(regions.collect(), &self.world).unwrap()
@@ -241,6 +247,7 @@ impl Bench {
                 url: format!("memory:///{name}"),
                 name,
                 role: Role::Copy,
+                access: seawall_store::Access::default(),
                 limits: limits.clone(),
             };
             Region::with_store(config, wrap(Arc::new(store.clone())), world)

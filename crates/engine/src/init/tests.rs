@@ -36,9 +36,8 @@ impl Bench {
     }
 
     fn settings(&self) -> RepositorySettings {
-        let region = |name: &str| RegionSettings {
-            name: name.to_owned(),
-            url: format!("file://{}", self.folder.path().join(name).display()),
+        let region = |name: &str| {
+            RegionSettings::new(name, format!("file://{}", self.folder.path().join(name).display()))
         };
         RepositorySettings {
             regions: vec![region("north"), region("south")],
@@ -181,6 +180,7 @@ fn with_fault(bench: &Bench, rule: &Rule) -> (Regions, FaultyStore) {
             name: seawall_store::RegionName::new(&settings.name).unwrap(),
             url: settings.url,
             role: seawall_store::Role::Copy,
+            access: seawall_store::Access::default(),
             limits: seawall_store::Limits::default(),
         };
         let region = Region::found(config, &bench.world).unwrap();

@@ -89,10 +89,7 @@ impl Bench {
 }
 
 fn settings(folder: &std::path::Path) -> RepositorySettings {
-    let region = |name: &str| RegionSettings {
-        name: name.to_owned(),
-        url: format!("file://{}", folder.join(name).display()),
-    };
+    let region = |name: &str| RegionSettings::new(name, format!("file://{}", folder.join(name).display()));
     RepositorySettings {
         regions: vec![region("north"), region("south")],
         id: None,

@@ -27,5 +27,6 @@ pub(crate) use open::{believe, list_names, peek};
 pub use open::{load_identities, load_passphrase};
 pub use places::{Expecting, open_regions, store_error};
 pub use read::{From, OBJECT_BYTES_MAX, ObjectReader};
+pub use seawall_store::Access;
 pub use settings::{Acknowledge, KeyFiles, Levels, RegionSettings, RepositorySettings, Secrets};
 pub use write::{put_bytes_everywhere, put_everywhere, reason};

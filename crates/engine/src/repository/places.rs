@@ -49,7 +49,8 @@ fn open_region(
             .hint("use letters, digits and hyphens, such as europe-west1")
     })?;
     let limits = Limits { bandwidth: bandwidth.cloned(), ..Limits::default() };
-    let config = RegionConfig { name, url: settings.url.clone(), role: Role::Copy, limits };
+    let (url, access) = (settings.url.clone(), settings.access.clone());
+    let config = RegionConfig { name, url, access, role: Role::Copy, limits };
     let opened = match expecting {
         Expecting::Repository => Region::open(config, world),
         Expecting::Nothing => Region::found(config, world),
@@ -102,9 +103,8 @@ mod tests {
     use crate::repository::{Acknowledge, Levels};
 
     fn settings(regions: &[(&str, &std::path::Path)]) -> RepositorySettings {
-        let region = |(name, path): &(&str, &std::path::Path)| RegionSettings {
-            name: (*name).to_owned(),
-            url: format!("file://{}", path.display()),
+        let region = |(name, path): &(&str, &std::path::Path)| {
+            RegionSettings::new(*name, format!("file://{}", path.display()))
         };
         RepositorySettings {
             regions: regions.iter().map(region).collect(),

@@ -5,14 +5,27 @@ use std::path::PathBuf;
 use seawall_repo::compress::Compression;
 use seawall_repo::id::RepositoryId;
 use seawall_repo::keys::OwnerPublic;
+use seawall_store::Access;
+use serde::{Deserialize, Serialize};
 
-/// One region: its name and where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One region: its name, where it is and how it is reached. Holds no secret, so it also stands in plan files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionSettings {
     /// The name people use.
     pub name: String,
-    /// `file:///path`.
+    /// `gs://bucket/prefix`, `s3://bucket/prefix`, `az://container/prefix` or `file:///path`.
     pub url: String,
+    /// Everything else about it.
+    #[serde(flatten)]
+    pub access: Access,
+}
+
+impl RegionSettings {
+    /// A region of which only the name and the place are said.
+    #[must_use]
+    pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
+        Self { name: name.into(), url: url.into(), access: Access::default() }
+    }
 }
 
 /// When WAL counts as stored.

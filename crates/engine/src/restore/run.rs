@@ -26,10 +26,9 @@ use super::transfer::{self, Existing, Transfer, local_error, tree_error};
 use super::wal_end::WalOf;
 use super::wal_inventory::WalInventory;
 use super::wal_source::{find_end, load_inventory};
-use crate::archive::plan_file::PlannedRegion;
 use crate::error::{Error, Result};
 use crate::monitor::{Finding, Monitor};
-use crate::repository::{BackupEntry, KeyFiles, Repository};
+use crate::repository::{BackupEntry, KeyFiles, RegionSettings, Repository};
 use crate::source::libc;
 use crate::target::binaries::{self, ServerBinaries};
 use crate::target::finish;
@@ -90,7 +89,7 @@ pub struct RestoreOptions {
     /// The same with the target, as it was asked for.
     pub as_asked: String,
     /// The regions, for the plan file.
-    pub regions: Vec<PlannedRegion>,
+    pub regions: Vec<RegionSettings>,
     /// Regions given up by name.
     pub without_regions: Vec<String>,
     /// Files that open keys: absolute.

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_engine::archive::plan_file::PlannedRegion;
 use seawall_engine::backup::{self, BackupOptions, BackupReport};
 use seawall_engine::init::{self, InitOptions, Lineage, ServerIdentity};
 use seawall_engine::monitor::Silent;
@@ -182,11 +181,7 @@ impl Bench {
             parallel: 1,
             command: "seawall restore".to_owned(),
             as_asked: "seawall restore --latest".to_owned(),
-            regions: settings
-                .regions
-                .into_iter()
-                .map(|region| PlannedRegion { name: region.name, url: region.url })
-                .collect(),
+            regions: settings.regions,
             without_regions: Vec::new(),
             key_files: vec![repo.identity()].into(),
         }
@@ -233,7 +228,7 @@ impl Repo {
     }
 
     fn settings(&self, regions: &[&str]) -> RepositorySettings {
-        let region = |name: &&str| RegionSettings { name: (*name).to_owned(), url: self.url(name) };
+        let region = |name: &&str| RegionSettings::new(*name, self.url(name));
         RepositorySettings {
             regions: regions.iter().map(region).collect(),
             id: None,
@@ -274,6 +269,7 @@ impl Repo {
                 name: RegionName::new(name).unwrap(),
                 url: self.url(name),
                 role: Role::Copy,
+                access: seawall_store::Access::default(),
                 limits,
             };
             let region = Region::open(config, world).unwrap();

@@ -1,10 +1,11 @@
 //! Opening a region from its URL.
 //!
 //! Promises: what is not supported is refused with the words to put it right; opening asks nothing of the region yet.
-//! Does not do: credentials; directories need none.
+//! Does not do: building drivers.
 
 use super::health::Health;
 use super::{Region, RegionConfig};
+use crate::bucket::{self, BucketError};
 use crate::durable::{self, DurableError};
 use crate::local::{DurableLocal, Expect, Modes};
 use crate::meter::Meter;
@@ -25,7 +26,9 @@ pub enum OpenError {
         source: url::ParseError,
     },
     /// A kind of place that this release cannot use.
-    #[error("{scheme}:// is not supported in this release; supported: file:///absolute/path")]
+    #[error(
+        "{scheme}:// is no kind of place that seawall knows; gs://bucket/prefix, s3://bucket/prefix, az://container/prefix and file:///absolute/path are"
+    )]
     UnsupportedScheme {
         /// The URL's scheme.
         scheme: String,
@@ -35,6 +38,22 @@ pub enum OpenError {
     NotLocal {
         /// As given.
         url: String,
+    },
+    /// A bucket that cannot be used as it was given.
+    #[error("region {region} cannot be used")]
+    Bucket {
+        /// The region.
+        region: super::RegionName,
+        /// Why.
+        source: BucketError,
+    },
+    /// Options where a directory has none.
+    #[error("region {region} is a directory and has no {}", .options.join(", "))]
+    NoOptions {
+        /// The region.
+        region: super::RegionName,
+        /// Which were given.
+        options: Vec<&'static str>,
     },
     /// The root directory could not be made.
     #[error("the directory for region {region} could not be made")]
@@ -50,17 +69,33 @@ impl Region {
     /// Opens a region that holds a repository already: without the marker `seawall.json` at its root every call
     /// answers "unavailable".
     pub fn open(config: RegionConfig, world: &World) -> Result<Self, OpenError> {
-        let root = local_root(&config.url)?;
-        Ok(Self::local(config, root, Expect::Repository, world))
+        Self::at(config, Expect::Repository, world)
     }
 
-    /// Opens a region in which a repository is to be made: the root directory is made if it is missing, and the
-    /// marker is not asked for. For `init` only.
+    /// Opens a region in which a repository is to be made: a root directory is made if it is missing (a bucket is not), and
+    /// the marker is not asked for. For `init` only.
     pub fn found(config: RegionConfig, world: &World) -> Result<Self, OpenError> {
+        Self::at(config, Expect::Unfounded, world)
+    }
+
+    fn at(config: RegionConfig, expect: Expect, world: &World) -> Result<Self, OpenError> {
+        let url = parse(&config.url)?;
+        if bucket::SCHEMES.contains(&url.scheme()) {
+            let opened = bucket::open(&url, &config.access, expect);
+            let bucket =
+                opened.map_err(|source| OpenError::Bucket { region: config.name.clone(), source })?;
+            return Ok(Self::with_store(config, Arc::new(bucket), world));
+        }
         let root = local_root(&config.url)?;
-        durable::ensure_dir(&root, Modes::default().dir)
-            .map_err(|source| OpenError::Make { region: config.name.clone(), source })?;
-        Ok(Self::local(config, root, Expect::Unfounded, world))
+        let options = config.access.beyond(&[]);
+        if !options.is_empty() {
+            return Err(OpenError::NoOptions { region: config.name, options });
+        }
+        if expect == Expect::Unfounded {
+            durable::ensure_dir(&root, Modes::default().dir)
+                .map_err(|source| OpenError::Make { region: config.name.clone(), source })?;
+        }
+        Ok(Self::local(config, root, expect, world))
     }
 
     fn local(config: RegionConfig, root: PathBuf, expect: Expect, world: &World) -> Self {
@@ -71,8 +106,12 @@ impl Region {
     }
 }
 
+fn parse(given: &str) -> Result<Url, OpenError> {
+    Url::parse(given).map_err(|source| OpenError::NotAUrl { url: given.to_owned(), source })
+}
+
 fn local_root(given: &str) -> Result<PathBuf, OpenError> {
-    let url = Url::parse(given).map_err(|source| OpenError::NotAUrl { url: given.to_owned(), source })?;
+    let url = parse(given)?;
     if url.scheme() != "file" {
         return Err(OpenError::UnsupportedScheme { scheme: url.scheme().to_owned() });
     }
@@ -98,8 +137,8 @@ mod tests {
     fn other_places_are_refused_in_words_that_help() {
         let said = |url| local_root(url).unwrap_err().to_string();
         assert_eq!(
-            said("gs://bucket/pg"),
-            "gs:// is not supported in this release; supported: file:///absolute/path"
+            said("ftp://host/pg"),
+            "ftp:// is no kind of place that seawall knows; gs://bucket/prefix, s3://bucket/prefix, az://container/prefix and file:///absolute/path are"
         );
         assert_eq!(
             said("/srv/backup"),

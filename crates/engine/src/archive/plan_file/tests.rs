@@ -39,7 +39,7 @@ fn plan() -> PlanFile {
         repository: PlannedRepository {
             id: "00112233445566778899aabbccddeeff".parse().unwrap(),
             owner: "ed25519:AAAA".to_owned(),
-            regions: vec![PlannedRegion { name: "north".to_owned(), url: "file:///mnt/north".to_owned() }],
+            regions: vec![RegionSettings::new("north", "file:///mnt/north")],
             without_regions: vec!["south".to_owned()],
             identity_files: vec![PathBuf::from("/root/key.txt")],
             passphrase_files: vec![PathBuf::from("/root/words.txt")],

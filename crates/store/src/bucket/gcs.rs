@@ -1,0 +1,95 @@
+//! Google Cloud Storage (`gs://bucket/prefix`), by its XML interface.
+//!
+//! Logging in: the file of the settings, else that of `GOOGLE_APPLICATION_CREDENTIALS`, else what `gcloud auth
+//! application-default login` has left, else the metadata server of the machine (also workload identity on GKE); as
+//! <https://cloud.google.com/docs/authentication/application-default-credentials> orders them.
+
+use super::client::{Connector, no_retries, options};
+use super::open::{BucketError, beneath};
+use super::secret;
+use crate::access::Access;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
+use object_store::path::Path;
+use object_store::{HeaderMap, HeaderValue, ObjectStore, StaticCredentialProvider};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(super) const OPTIONS: &[&str] =
+    &["credentials_file", "endpoint", "ca_file", "proxy", "storage_class", "kms_key", "user_project"];
+
+/// The beginning of every kind of Google's credentials file.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// A file for emulators: a token as it is, sent only to an endpoint on the loopback.
+#[derive(Deserialize)]
+struct Fixed {
+    token: String,
+}
+
+pub(super) fn driver(
+    bucket: &str,
+    access: &Access,
+    prefix: Option<Path>,
+) -> Result<Arc<dyn ObjectStore>, BucketError> {
+    let builder = GoogleCloudStorageBuilder::new()
+        .with_bucket_name(bucket)
+        .with_retry(no_retries())
+        .with_client_options(options(
+            access,
+            headers("x-goog-user-project", access.user_project.as_deref())?,
+        )?)
+        .with_http_connector(Connector::google(headers(
+            "x-goog-encryption-kms-key-name",
+            access.kms_key.as_deref(),
+        )?));
+    let builder = match &access.endpoint {
+        Some(endpoint) => builder.with_base_url(endpoint.trim_end_matches('/')),
+        None => builder,
+    };
+    Ok(beneath(log_in(builder, access)?.build()?, prefix))
+}
+
+fn headers(name: &'static str, value: Option<&str>) -> Result<HeaderMap, BucketError> {
+    let mut headers = HeaderMap::new();
+    if let Some(value) = value {
+        let value = HeaderValue::from_str(value).map_err(|_odd| BucketError::Url {
+            url: value.to_owned(),
+            why: "cannot be sent; is it one line of plain characters?",
+        })?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+fn log_in(
+    builder: GoogleCloudStorageBuilder,
+    access: &Access,
+) -> Result<GoogleCloudStorageBuilder, BucketError> {
+    let of_environment = || std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from);
+    let Some(path) = access.credentials_file.clone().or_else(of_environment) else { return Ok(builder) };
+    let text = secret::read(&path)?;
+    let unusable = |why: String| BucketError::File { path: path.clone(), why };
+    // The parser's own words would repeat what stands there.
+    let kind: Kind = serde_json::from_str(&text)
+        .map_err(|_secret| unusable("it is no JSON of Google's credentials".to_owned()))?;
+    match kind.kind.as_str() {
+        "service_account" => Ok(builder.with_service_account_key(text.as_str())),
+        "authorized_user" => Ok(builder.with_application_credentials(path.display().to_string())),
+        "fixed_token"
+            if access.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://")) =>
+        {
+            let fixed: Fixed =
+                serde_json::from_str(&text).map_err(|_secret| unusable("it holds no token".to_owned()))?;
+            let credential = GcpCredential { bearer: fixed.token };
+            Ok(builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential))))
+        }
+        other => Err(unusable(format!(
+            "credentials of the type {other:?} are not supported; service_account and authorized_user are"
+        ))),
+    }
+}

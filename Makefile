@@ -11,7 +11,7 @@ export SEAWALL_EMULATORS := $(CURDIR)/.cache/emulators
 
 # Tests that this machine cannot run, as tools/setup-test.sh decided and said; read when the recipe runs.
 LEFT_OUT = $$(cat .cache/left-out 2>/dev/null || true)
-SAY_LEFT_OUT = [ ! -e .cache/left-out ] || echo "SKIPPED on this machine: tests that need a PostgreSQL with ICU (see the beginning of the output)" >&2
+SAY_LEFT_OUT = [ ! -e .cache/left-out ] || echo "SKIPPED on this machine: tests that match $$(cat .cache/left-out) (the beginning of the output says why)" >&2
 
 .PHONY: help build release test-release fmt check test test-deep bench demo setup-test setup-check
 

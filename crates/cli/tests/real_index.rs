@@ -143,7 +143,7 @@ fn indexed(site: &Site, from: u64, to: u64) -> Result<BTreeMap<Fork, Changed>> {
     let name = |lsn: u64| site.server.value(&format!("SELECT pg_walfile_name('{}')", shown(lsn)));
     let (first, last) = (name(from)?, name(to)?);
     let index = json(&site.seawall(["debug", "index", &first, &last, "--json"])?.expect_code(0)?)?;
-    assert_eq!(index["untold"], serde_json::json!([]), "{first} to {last}");
+    assert!(index["untold"].is_null(), "{first} to {last}: {}", index["untold"]);
     let mut forks = BTreeMap::new();
     for fork in index["changes"].as_array().into_iter().flatten() {
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());

@@ -16,9 +16,6 @@ use crate::error::{Error, Result};
 use crate::monitor::Finding;
 use crate::repository::Repository;
 
-/// A signed text has at most a mebibyte.
-const RECORD_BYTES_MAX: u64 = 1 << 20;
-
 /// What was taken back.
 #[derive(Debug, Clone, Serialize)]
 pub struct Undone {
@@ -43,11 +40,15 @@ async fn tell_the_unaware(
     }
     let name: ObjectName =
         Named::TombstoneRevoked { place: place.clone(), id: stone.record.tombstone }.into();
-    let (mut bytes, mut told) = (None, false);
-    for region in stone.revoked_in.iter().filter_map(|name| repository.regions().find(name.as_str())) {
-        bytes = bytes.or(region.get(name.as_str(), RECORD_BYTES_MAX).await.ok());
-    }
-    let Some(bytes) = bytes else { return Ok(false) };
+    let bytes = match repository.record_bytes(&name).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let why = error.to_string();
+            findings.extend(unaware.iter().map(|region| not_taken(region, &why)));
+            return Ok(false);
+        }
+    };
+    let mut told = false;
     for region in unaware.iter().filter_map(|name| repository.regions().find(name.as_str())) {
         match region.put_new(name.as_str(), &bytes).await {
             Ok(Put::Created | Put::AlreadyThere) => told = true,
@@ -117,9 +118,10 @@ pub async fn undo(repository: &Repository, which: Option<RecordId>, reason: &str
             || "nothing waits to be deleted".to_owned(),
             |id| format!("no tombstone {id} waits to be carried out"),
         );
-        return Err(
-            Error::data("prune.nothing-to-undo", what).hint("`seawall prune --dry-run` shows what waits")
-        );
+        let error =
+            Error::data("prune.nothing-to-undo", what).hint("`seawall prune --dry-run` shows what waits");
+        // A region that was to be told and could not be is not lost with it.
+        return Err(undone.findings.iter().fold(error, |error, found| error.fact(found.id, &found.what)));
     }
     Ok(undone)
 }

@@ -95,6 +95,19 @@ impl Repository {
         self.get(name, extent, |bytes| self.trust().open_writers(name, &bytes, created)).await
     }
 
+    /// The stored bytes of such a record, of a copy that is believed: for a region that lacks it.
+    ///
+    /// # Errors
+    /// As [`Repository::read_record`].
+    pub(crate) async fn record_bytes(&self, name: &ObjectName) -> Result<Bytes> {
+        let created = self.created(name).await;
+        let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
+        let believed = |bytes: Bytes| {
+            self.trust().open_writers::<serde_json::Value>(name, &bytes, created).map(|_record| bytes)
+        };
+        Ok(self.get(name, extent, believed).await?.value)
+    }
+
     /// A whole object, verified from end to end; what `take` makes of it.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ release: ## the binary to hand out: one static file, in target/<machine>-unknown
 
 test-release: setup-test ## the static binary through whole backups, recoveries and refusals
 	binary=$$(tools/release.sh); SEAWALL_BIN=$$PWD/$$binary cargo nextest run --locked -p seawall --run-ignored all \
-		-E 'binary(/^(real_(static|setup|documents|keys|transactions|layouts)|process|fetch)$$/)'
+		-E 'binary(suite) & test(/^(real_(static|setup|documents|keys|transactions|layouts)|process|fetch)::/)'
 
 fmt: ## format the sources
 	cargo fmt --all

@@ -2,9 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a test's way of failing")]
 
-#[path = "support/documented.rs"]
-mod documented;
-
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -63,7 +60,7 @@ fn settings_are_shown_with_their_origin_and_without_secrets() {
     let json = seawall(&["config", "show", "--json", "-c", path]);
     let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(!report.to_string().contains("hunter2"));
-    documented::check(["config", "show"], &report).unwrap();
+    crate::support::documented::check(["config", "show"], &report).unwrap();
     let settings = report.pointer("/clusters/0/settings").unwrap().as_array().unwrap();
     let ack = settings.iter().find(|setting| setting.get("key").unwrap() == "repository.ack").unwrap();
     assert_eq!(ack.get("origin").unwrap(), &format!("{path}:6"));

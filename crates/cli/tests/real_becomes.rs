@@ -3,19 +3,17 @@
 //!
 //! Each case shows first that it can fail: what shall come back is not there by any other way.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::support::regions::objects;
+use crate::support::standby::{backup_of, copied, settings_of, streams};
+use crate::support::{RECOVERY_LIMIT, Site, json, recovered, says};
 use seawall_testkit::identity::{make_directory, write_file};
 use seawall_testkit::workload::{Options, SETTINGS, Workload, judge};
 use seawall_testkit::{Context, Failure, Result, Server, StopMode, oracles};
 use serde_json::Value;
-use support::regions::objects;
-use support::standby::{backup_of, copied, settings_of, streams};
-use support::{RECOVERY_LIMIT, Site, json, recovered, says};
 
 /// A site with rows up to 1000 in a backup.
 fn backed_up(major: u16) -> Result<Site> {

@@ -3,15 +3,13 @@
 //!
 //! What is put in has valid checksums and was once true, so only content can tell.
 
-mod support;
-
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::support::regions::{Damage, objects};
+use crate::support::{RECOVERY_LIMIT, Site, recovered};
 use seawall_testkit::workload::{Ledger, Options, SETTINGS, Target, Workload, judge};
 use seawall_testkit::{Failure, Result, Server, StopMode, oracles};
-use support::regions::{Damage, objects};
-use support::{RECOVERY_LIMIT, Site, recovered};
 
 const MAJOR: u16 = 17;
 const PAGE: usize = 8192;

@@ -1,15 +1,13 @@
 //! Backups that read only what WAL says has changed: page by page they hold what a scan of everything would, on each major, whatever
 //! happened meanwhile; where WAL cannot tell, every page is read, and the reason is said.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::by_wal::{by_wal, count, nothing_is_missed};
+use crate::support::regions::{Damage, objects};
+use crate::support::{Site, recovered};
 use seawall_testkit::workload::{Options, SETTINGS, Workload};
 use seawall_testkit::{Failure, Result, Server, StopMode, majors, oracles};
-use support::by_wal::{by_wal, count, nothing_is_missed};
-use support::regions::{Damage, objects};
-use support::{Site, recovered};
 
 fn site(major: u16) -> Result<Site> {
     // With checksums, changes of hints are in WAL too: then pages are equal to the last bit.

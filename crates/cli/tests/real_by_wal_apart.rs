@@ -1,14 +1,12 @@
 //! Backups by WAL where servers part and meet: of a standby whose start lies inside a segment, and of a server that `pg_rewind` put onto
 //! another one's way. Page by page they hold what a scan of everything would; what lies apart is never built on.
 
-mod support;
-
+use crate::support::by_wal::{found_nothing, nothing_is_missed};
+use crate::support::standby::{backup_of, copied, follow, follows, settings_of};
+use crate::support::{RECOVERY_LIMIT, Site, recovered, says};
 use seawall_testkit::identity::{run_as_server_user, write_file};
 use seawall_testkit::{Result, Server, StopMode, majors, oracles};
 use serde_json::Value;
-use support::by_wal::{found_nothing, nothing_is_missed};
-use support::standby::{backup_of, copied, follow, follows, settings_of};
-use support::{RECOVERY_LIMIT, Site, recovered, says};
 
 /// A server whose pages are equal to the last bit where WAL told everything.
 fn site(major: u16) -> Result<Site> {

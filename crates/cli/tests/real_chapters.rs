@@ -1,15 +1,13 @@
 //! Chapters on real servers: a backup over a folder of WAL that has one misses nothing that a backup without it finds, and `debug`
 //! shows it. Segments of 1 GiB: four make a folder, and what a switch leaves empty compresses to nothing.
 
-mod support;
-
 use std::process::Command;
 
+use crate::support::regions::objects;
+use crate::support::{Site, documented, json};
 use seawall_testkit::identity::run_as_server_user;
 use seawall_testkit::{Failure, Result, Server, StopMode, majors};
 use serde_json::Value;
-use support::regions::objects;
-use support::{Site, documented, json};
 
 /// A server whose WAL begins with the last segment of a folder: a backup's start switches to the next one.
 fn site(major: u16) -> Result<Site> {

@@ -4,11 +4,9 @@
 //! The fetched builds have no ICU, so the tests named `needs_icu` run on Debian's server; without one they fail, and `make test`
 //! leaves them out by name, aloud.
 
-mod support;
-
+use crate::support::{Site, json, says};
 use seawall_testkit::{Binaries, Locale, Result, Server, oracles};
 use serde_json::Value;
-use support::{Site, json, says};
 
 /// Words that every sorter orders in its own way: case, umlauts, punctuation, numbers, other scripts.
 const WORDS: &str = "'a', 'B', 'b', 'A', 'Zebra', 'zebra', 'äpfel', 'Apfel', 'apfel', 'Äpfel', 'ß', 'ss', 'co-op', 'coop', \

@@ -1,14 +1,12 @@
 //! A restore of a backup by WAL against PostgreSQL's own incremental backup, combined (17 and later): relation files are the same.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::Site;
 use seawall_testkit::identity::run_as_server_user;
 use seawall_testkit::{Failure, Result, Server};
-use support::Site;
 
 const PAGE: usize = 8192;
 

@@ -3,10 +3,8 @@
 //! `CREATE DATABASE` copies files without writing their pages to WAL, or page by page, and leaves different traces; `DROP` takes
 //! files away under a backup's parent. Restored to points before and after each, every database holds exactly its rows.
 
-mod support;
-
+use crate::support::{Site, recovered};
 use seawall_testkit::{Result, Server, StopMode};
-use support::{Site, recovered};
 
 /// What a server has: databases of this test with their rows, and tablespaces.
 fn found(server: &Server) -> Result<Vec<String>> {

@@ -1,15 +1,13 @@
 //! `debug` looks inside each kind of object: records as `pg_waldump` tells them, tables that fit to what was backed up, and nothing that
 //! a database chose obeyed by the terminal.
 
-mod support;
-
 use std::process::Command;
 
+use crate::support::regions::objects;
+use crate::support::{Site, documented, json, says};
 use seawall_testkit::identity::run_as_server_user;
 use seawall_testkit::{Failure, Outcome, Result, Server};
 use serde_json::Value;
-use support::regions::objects;
-use support::{Site, documented, json, says};
 
 /// The documents of a command that prints one a line.
 fn lines(text: &str) -> Result<Vec<Value>> {

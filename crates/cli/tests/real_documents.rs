@@ -2,13 +2,11 @@
 //!
 //! The check itself is in `support::json`; here each command and each shape of a target is printed once.
 
-mod support;
-
 use std::ffi::OsString;
 
+use crate::support::{Site, json};
 use seawall_testkit::{Layout, Outcome, Result, Server};
 use serde_json::Value;
-use support::{Site, json};
 
 /// A server with a slot, a subscription, a prepared transaction, an unlogged table, tablespaces, files outside PGDATA.
 fn site() -> Result<Site> {

@@ -3,13 +3,11 @@
 //! Each case restores, spoils what `restore_command` needs, starts the server, sees it end without promoting, puts the thing
 //! back, and sees the same directory recover whole.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
+use crate::support::regions::{Damage, objects};
+use crate::support::{RECOVERY_LIMIT, Site, recovered};
 use seawall_testkit::{Failure, Result, Server};
-use support::regions::{Damage, objects};
-use support::{RECOVERY_LIMIT, Site, recovered};
 
 /// A site with a backup and segments behind it; the last of these names.
 fn site(major: u16) -> Result<(Site, String)> {

@@ -3,13 +3,11 @@
 
 #![allow(clippy::print_stdout, reason = "false alarms are counted for a person")]
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{Site, json, recovered};
 use seawall_testkit::{Failure, Result, Server, majors, run_seawall};
 use serde_json::Value;
-use support::{Site, json, recovered};
 
 /// Harmless transactions before each accident.
 const HARMLESS: u32 = 480;

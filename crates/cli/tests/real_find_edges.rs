@@ -1,19 +1,17 @@
 //! `find` where it knows less than it would like to (no identity, no lists, another timeline), and a restore without a target:
 //! what is not known is told, nothing is written before somebody chose, and what is chosen is what comes back.
 
-mod support;
-
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{RECOVERY_LIMIT, Site, json, recovered, says};
 use seawall_testkit::identity::{as_server_user, make_directory, write_file};
 use seawall_testkit::{
     Context, Failure, Outcome, Result, Scratch, Server, StopMode, bins, majors, run_seawall,
 };
 use serde_json::Value;
-use support::{RECOVERY_LIMIT, Site, json, recovered, says};
 
 /// The numbers of what is deleted and dropped, as the server knows them.
 struct Numbers {

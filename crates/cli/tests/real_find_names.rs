@@ -1,11 +1,9 @@
 //! `find` where lists and indexes do not reach: names of relations that came and went between two backups are read from WAL, segments
 //! without an index by their records, and a moment that no backup leads to gets no command.
 
-mod support;
-
+use crate::support::{Site, json};
 use seawall_testkit::{Result, Server, StopMode, majors};
 use serde_json::Value;
-use support::{Site, json};
 
 fn find(site: &Site, code: i32, more: &[&str]) -> Result<Value> {
     let key = site.identity("first").display().to_string();

@@ -3,20 +3,18 @@
 //!
 //! The store's clock is that of files, so files are made older instead of waiting. Writers' clocks stay as they are: the rule goes by the store's.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::support::regions::objects;
+use crate::support::{Site, archive_all, json, recovered, says};
 use seawall_engine::source::{grants, read_control};
 use seawall_engine::words::World;
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Context, Failure, Result, Server, StopMode, run_seawall};
 use serde_json::Value;
-use support::regions::objects;
-use support::{Site, archive_all, json, recovered, says};
 
 const SUM: &str = "SELECT md5(string_agg(n || body, ',' ORDER BY n)) FROM kept";
 const TABLE: &str = "CREATE TABLE kept AS SELECT n, md5(n::text) AS body FROM generate_series(1, 5000) n";

@@ -4,16 +4,14 @@
 //! Summaries end at redo points and indexes with segments. So each round of work lies between two checkpoints, each alone with what
 //! `pg_waldump` says names no page between it and the segment's edge.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::{Site, json};
 use seawall_testkit::identity::run_as_server_user;
 use seawall_testkit::{Failure, Result, Server};
 use serde_json::Value;
-use support::{Site, json};
 
 const SEGMENT_BYTES: u64 = 1 << 20;
 /// How often a checkpoint is tried until nothing else is written beside it.

@@ -1,14 +1,12 @@
 //! Keys that change while a cluster lives: a passphrase beside the identities, a second generation of keys.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::{Site, json, recovered, says};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Outcome, Result, Server, bins, oracles};
 use serde_json::Value;
-use support::{Site, json, recovered, says};
 
 const WORDS: &str = "seven correct horses stay stapled here";
 

@@ -6,17 +6,15 @@
 
 #![expect(clippy::print_stdout, reason = "the seed and the counts are part of what the test says")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::{RECOVERY_LIMIT, Site, json, recovered};
 use seawall_testkit::identity::make_directory;
 use seawall_testkit::workload::Random;
 use seawall_testkit::{Context, Failure, Outcome, Result, Server, majors, run, seawall};
 use serde_json::Value;
-use support::{RECOVERY_LIMIT, Site, json, recovered};
 
 /// Kills of each operation when nobody says otherwise.
 const KILLS: usize = 4;

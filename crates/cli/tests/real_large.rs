@@ -2,16 +2,14 @@
 //!
 //! Ignored in the normal suite; the deep profile runs them.
 
-mod support;
-
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use crate::support::Site;
 use seawall_testkit::identity::as_server_user;
 use seawall_testkit::{Failure, Result, Server, bins, oracles};
-use support::Site;
 
 const MAJOR: u16 = 18;
 /// What the design allows on four cores.

@@ -1,11 +1,9 @@
 //! Clusters as they are found in the wild: Debian's layout, other segment sizes, no checksums, group access, odd names.
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt as _;
 
+use crate::support::{Site, recovered};
 use seawall_testkit::{Layout, Result, Server, ServerBuilder};
-use support::{Site, recovered};
 
 /// Names that break tools: spaces, quotes, UTF-8, a backslash, shell's words.
 const NAMES: [&str; 4] = ["two words", "it''s $HOME `x`", "Grüße 雪", "back\\slash;-- x"];

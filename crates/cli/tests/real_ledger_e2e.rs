@@ -3,12 +3,10 @@
 //!
 //! `SEAWALL_TEST_TARGETS` is how many targets each major is restored to, beside the end of WAL.
 
-mod support;
-
+use crate::support::Site;
 use seawall_testkit::workload::{Ledger, Options, SETTINGS, Target, Workload, judge};
 use seawall_testkit::{Context, Failure, Result, Server, majors};
 use serde_json::Value;
-use support::Site;
 
 /// Targets for each major when nobody says otherwise.
 const TARGETS: usize = 3;

@@ -6,16 +6,14 @@
 
 #![expect(clippy::print_stdout, reason = "the seed and the counts are part of what the test says")]
 
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::{Site, json};
 use seawall_testkit::workload::{Ledger, Options, Random, Target, Workload, judge};
 use seawall_testkit::{Context, Failure, Result, Server, StopMode, majors, seawall};
 use serde_json::Value;
-use support::{Site, json};
 
 /// Of the deep variant.
 const DEEP: Duration = Duration::from_secs(20 * 60);

@@ -1,14 +1,12 @@
 //! What other tools miss or hide: pages and segments that are damaged or gone. Each must be told by name, with the exit code
 //! that says whose turn it is, and before anything is written where nothing should be.
 
-mod support;
-
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::support::regions::{Damage, objects};
+use crate::support::{Site, json, recovered, says};
 use seawall_testkit::{Result, StopMode};
-use support::regions::{Damage, objects};
-use support::{Site, json, recovered, says};
 
 const MAJOR: u16 = 17;
 

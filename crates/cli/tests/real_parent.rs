@@ -1,12 +1,10 @@
 //! `backup --parent`: the backup that was named is built on, and one that cannot be is refused with the reason.
 
-mod support;
-
+use crate::support::regions::{Damage, objects};
+use crate::support::{Site, json, says};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Failure, Result};
 use serde_json::Value;
-use support::regions::{Damage, objects};
-use support::{Site, json, says};
 
 fn id_of(report: &Value) -> Result<String> {
     let id = report["backup"].as_str();

@@ -1,16 +1,14 @@
 //! A repository in two regions of a simulated Google Cloud Storage: from `init` to a restore, with a region that is lost for good.
 //! What is shown here alone is *simulated*.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::support::{Site, json};
 use seawall_gcsim::{Answer, Credential, Fault, Grant, Operation, Simulator, When};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Context as _, Failure, Result, Server, majors};
-use support::{Site, json};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
 /// As docs/PLACES.md gives them.

@@ -1,16 +1,14 @@
 //! Retention on a real server: what is condemned leaves after its grace and no earlier, what is kept restores, and only who has the
 //! right to prune decides. The store's clock is that of files, so files are made older instead of waiting.
 
-mod support;
-
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::support::regions::{Damage, objects};
+use crate::support::{Site, json, says};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Context, Failure, Result};
 use serde_json::Value;
-use support::regions::{Damage, objects};
-use support::{Site, json, says};
 
 const SUM: &str = "SELECT md5(string_agg(n || body, ',' ORDER BY n)) FROM kept";
 

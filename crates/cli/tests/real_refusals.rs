@@ -1,13 +1,11 @@
 //! Mistakes in what is asked or set: each refused with exit code 2 (or the one that fits), by name, before anything is written.
 
-mod support;
-
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::support::{Site, says};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Binaries, Outcome, Result, run_seawall};
-use support::{Site, says};
 
 /// Everything that needs a repository and no second server, on one site.
 #[test]

@@ -1,14 +1,12 @@
 //! From a fresh server to one that `check` finds nothing wrong with, by command lines alone; then one fault after the other.
 
-mod support;
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::support::json;
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Failure, Outcome, Result, Scratch, Server, majors, run_seawall};
 use serde_json::Value;
-use support::json;
 
 struct Site {
     server: Server,

@@ -1,14 +1,12 @@
 //! Two servers that each take themselves for the primary, at work on one repository: nothing of one gets into the other's backups or
 //! recoveries, the conflict is told with both writers, and each branch comes back as itself.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
+use crate::support::regions::objects;
+use crate::support::{RECOVERY_LIMIT, Site, json, recovered, says};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Outcome, Result, Server, StopMode, majors, oracles, run_seawall};
-use support::regions::objects;
-use support::{RECOVERY_LIMIT, Site, json, recovered, says};
 
 /// A server of its own host: its settings and its key.
 struct Branch {

@@ -3,11 +3,9 @@
 //!
 //! `make test-release` builds it, names it with `SEAWALL_BIN`, and runs these tests and a dozen others on it.
 
-mod support;
-
+use crate::support::{Site, says};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Failure, Result, bins};
-use support::{Site, says};
 
 /// Types of program headers and tags of the dynamic section that ask for a loader.
 const PT_DYNAMIC: u32 = 2;

@@ -1,9 +1,7 @@
 //! Recovery to a transaction by its number: the backup is chosen by what backups know of numbers, and by nobody's guess.
 
-mod support;
-
+use crate::support::{Site, says};
 use seawall_testkit::{Result, Server};
-use support::{Site, says};
 
 /// A row in a transaction of its own; the transaction's number as a person sees it in a log.
 fn row(server: &Server, n: u32) -> Result<String> {

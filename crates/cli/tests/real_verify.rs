@@ -1,15 +1,13 @@
 //! `seawall verify` on a real backup with a parent, and WAL, in two regions: what it calls good is restored, what is spoiled is named, and
 //! what it says mends does.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::regions::{Damage, objects};
+use crate::support::{Site, json, says};
 use seawall_testkit::workload::{Options, Workload};
 use seawall_testkit::{Failure, Result, StopMode, bins, identity, majors};
 use serde_json::Value;
-use support::regions::{Damage, objects};
-use support::{Site, json, says};
 
 const MAJOR: u16 = 17;
 

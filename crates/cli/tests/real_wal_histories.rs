@@ -7,14 +7,12 @@
 
 #![expect(clippy::print_stdout, reason = "the seed is what makes a failure repeatable")]
 
-mod support;
-
+use crate::support::by_wal::found_nothing;
+use crate::support::{Site, recovered};
 use seawall_testkit::identity::{run_as_server_user, write_file};
 use seawall_testkit::workload::Random;
 use seawall_testkit::{Context, Result, Server, StopMode, majors, oracles};
 use serde_json::Value;
-use support::by_wal::found_nothing;
-use support::{Site, recovered};
 
 /// What a backup says where a server was reset: its WAL leaves out segments, or does not go on where it was.
 const RESET: [&str; 2] = ["tells nothing of what it changed", "does not go on where the one before it ends"];

@@ -1,14 +1,12 @@
 //! `wal status` and `wal ack-hole` on real servers: a segment that is lost, acknowledged, a backup behind it; then a promotion.
 
-mod support;
-
 use std::ffi::OsString;
 use std::time::Duration;
 
+use crate::support::regions::{Damage, objects};
+use crate::support::{Site, documented, json, recovered, says};
 use seawall_testkit::{Failure, Result, Server, StopMode, majors};
 use serde_json::Value;
-use support::regions::{Damage, objects};
-use support::{Site, documented, json, recovered, says};
 
 fn rows(server: &Server, from: u32) -> Result<()> {
     server.execute(&format!("INSERT INTO t SELECT generate_series({from}, {from} + 99)"))

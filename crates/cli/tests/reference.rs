@@ -1,10 +1,7 @@
 //! The reference pages follow from the declarations: `docs/CLI.md` from the arguments, `docs/SETTINGS.md` from the table
-//! of settings. `SEAWALL_REGENERATE=1 cargo test -p seawall --test reference` writes them anew.
+//! of settings. `SEAWALL_REGENERATE=1 cargo test -p seawall --test suite reference::` writes them anew.
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test is a test's way of failing")]
-
-#[path = "support/documented.rs"]
-mod documented;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -98,7 +95,7 @@ fn every_command_that_prints_a_document_has_its_section() {
     leaves(&Cli::command(), "seawall", &mut wanted);
     wanted.retain(|name| !without.contains(&name.as_str()));
     wanted.sort_unstable();
-    let page = documented::Page::parse(documented::PAGE);
+    let page = crate::support::documented::Page::parse(crate::support::documented::PAGE);
     // An option that prints another document has a section of its own besides.
     let of_command = |title: &&str| title.starts_with("seawall ") && !title.contains(" --");
     let sections: Vec<&str> = page.titles().filter(of_command).collect();
@@ -109,7 +106,7 @@ fn every_command_that_prints_a_document_has_its_section() {
 #[test]
 fn a_key_that_docs_json_does_not_name_is_found_wherever_it_stands() {
     let check = |text: &str, command: &str| {
-        documented::check(command.split(' '), &serde_json::from_str(text).unwrap())
+        crate::support::documented::check(command.split(' '), &serde_json::from_str(text).unwrap())
     };
     let list = "seawall -c /backup list --json";
     check(r#"{"backups": [{"backup": "x", "regions": ["one"], "uses": []}], "findings": []}"#, list).unwrap();
@@ -138,6 +135,6 @@ fn compare(name: &str, page: &str) {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == page,
-        "docs/{name} is not what the declarations say; write it anew with\n  SEAWALL_REGENERATE=1 cargo test -p seawall --test reference"
+        "docs/{name} is not what the declarations say; write it anew with\n  SEAWALL_REGENERATE=1 cargo test -p seawall --test suite reference::"
     );
 }

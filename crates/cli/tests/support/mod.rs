@@ -4,8 +4,6 @@
 //! from the engine's own grants; nothing here looks into the repository's formats. What damages objects is in [`regions`],
 //! other servers of the cluster in [`standby`].
 
-#![allow(dead_code, reason = "each test binary uses the part it needs")]
-
 pub(crate) mod by_wal;
 pub(crate) mod documented;
 pub(crate) mod regions;

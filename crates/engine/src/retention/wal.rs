@@ -1,7 +1,7 @@
 //! Which WAL is kept: what makes kept backups consistent, the windows, and what nobody can judge yet.
 //!
-//! Promises: everything that a kept backup or an instant inside the window needs; WAL of a timeline whose history is unknown,
-//! and young WAL before the first backup, which a backup that is running may need, are kept too.
+//! Promises: everything that a kept backup or an instant inside the window needs; WAL of a timeline whose history is unknown, while
+//! its lineage stands or has a kept backup, and young WAL before the first backup, which a backup that is running may need, are kept too.
 //! Deliberately speaks of segment numbers: the parts of a segment, its `.partial` and its `.backup` go with its number.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,7 +136,10 @@ pub fn wal_needed(input: &Input<'_>, decisions: &[Decision]) -> BTreeMap<SystemI
         if !input.policy.has_rules() || input.policy.check().is_err() {
             keep.extend(every(wal, |_| true, &WalReason::NoRule));
         }
-        let unknown = |timeline: Timeline| input.history(*system, timeline).is_none();
+        // Of a lineage that is over and of which no backup is kept, the history files have gone or may go: a segment that comes
+        // later still, of a push that hung for weeks, leads nowhere.
+        let over = scene.lineages.is_superseded(*system) && !kept.values().any(|one| one.system == *system);
+        let unknown = |timeline: Timeline| !over && input.history(*system, timeline).is_none();
         keep.extend(every(wal, unknown, &WalReason::HistoryMissing));
     }
     needed.young(&scene, &kept);

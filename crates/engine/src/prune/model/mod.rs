@@ -34,10 +34,12 @@ fn histories(seeds: std::ops::Range<u64>) {
     total.refuse_if_nothing_happened();
 }
 
+/// `SEAWALL_TEST_SEED` and `SEAWALL_TEST_HISTORIES`: which ones.
 #[test]
 fn whatever_happens_what_is_there_is_whole_and_what_is_not_needed_goes() {
-    let many: u64 = std::env::var("SEAWALL_TEST_HISTORIES").map_or(40, |text| text.parse().unwrap());
-    histories(0..many);
+    let named = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let first = named("SEAWALL_TEST_SEED").unwrap_or_default();
+    histories(first..first + named("SEAWALL_TEST_HISTORIES").unwrap_or(40));
 }
 
 /// Other ones than those above, on every CPU.

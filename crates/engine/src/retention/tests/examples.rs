@@ -307,6 +307,29 @@ fn wal_without_a_history_is_kept_until_somebody_can_judge_it() {
     assert!(wal[&system(0)].iter().any(|one| one.reason == WalReason::HistoryMissing && one.first.0 == 90));
 }
 
+/// A push that hung for weeks stores a segment of a timeline whose history file went with the rest of its lineage.
+#[test]
+fn wal_without_a_history_goes_once_its_lineage_is_over_and_no_longer_young() {
+    let mut world = daily("2026-01-09T01:00:00Z", 2, policy());
+    let late = civil("2026-12-20T00:00:00Z");
+    world.segments.get_mut(&system(0)).unwrap().insert((timeline(7), 90), late);
+    world.map_wal();
+    world.lineages.push(Lineage { system: system(1), after: Some(system(0)), adopted: world.now });
+    let mut new = backup("2026-12-01T01:00:00Z", 10);
+    new.system = system(1);
+    world.points.push(new);
+    let why = |world: &World| {
+        let wal = wal_needed(&world.input(), &judge(&world.input()));
+        wal[&system(0)].iter().find(|one| one.timeline == timeline(7)).map(|one| one.reason.clone())
+    };
+    world.now = civil("2027-03-01T00:00:00Z");
+    assert_eq!(why(&world), Some(WalReason::HistoryMissing), "it may belong to a backup that is kept");
+    world.points.retain(|point| point.system == system(1));
+    assert_eq!(why(&world), None);
+    world.now = civil("2026-12-21T00:00:00Z");
+    assert_eq!(why(&world), Some(WalReason::Young));
+}
+
 #[test]
 fn max_age_condemns_what_rules_keep_and_a_hold_breaks_it_loudly() {
     let rules_policy = Policy { yearly: 9, max_age: Some(Span::days(30)), ..Policy::default() };

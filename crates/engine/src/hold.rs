@@ -150,7 +150,8 @@ async fn put<R: Serialize>(
         id: "hold.region-unreached",
         what: format!("region {} does not know of it: {}", gone.region, reason(&gone.reason)),
         hint: Some(
-            "a prune that reaches only this region would not see it: add it again when the region is back"
+            "a prune that reaches only this region would not see it; the next one that reaches all regions gives it on: run `seawall \
+             prune` when the region is back"
                 .to_owned(),
         ),
     });

@@ -1,9 +1,10 @@
 //! Corners of pruning in memory: a parent that is gone before a backup gives its word, backups that use more than a header lists, what was taken
-//! back while a region was away, a bucket's lock, and WAL of a lineage that never had a backup.
+//! back or held while a region was away, a bucket's lock, and WAL of a lineage that never had a backup.
 
 use object_store::ObjectStoreExt as _;
 use seawall_pg::{Lsn, SegmentName, SegmentNo, SystemIdentifier, Timeline, WalFileName};
 use seawall_repo::compress::{Compression, Compressor};
+use seawall_repo::condemned::HoldOn;
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::records::Adoption;
@@ -13,6 +14,7 @@ use super::tests::{backup, days, hours, kept, manifests, names, planned, pruned,
 use super::undo;
 use crate::archive::testing::{Bench, SYSTEM};
 use crate::backup::testing::{At, may_build_on, of_many};
+use crate::hold;
 use crate::repository::WorldEntropy;
 
 /// The process was stopped between choosing its parent and giving its word; meanwhile the parent was condemned, deleted, and every word
@@ -166,6 +168,38 @@ async fn what_was_taken_back_while_a_region_was_away_is_taken_back_there_too() {
         assert_eq!(manifests(&bench, 1).await.len(), left, "repeated: {repeated}");
         bench.memories[0].set_away(false);
         assert_eq!(manifests(&bench, 0).await.len(), ids.len());
+    }
+}
+
+/// A region that was away when a hold was added gets it from the next prune, and so its release; asked alone before that, it knows of none.
+#[tokio::test]
+async fn a_hold_and_its_release_reach_a_region_that_was_away_with_the_next_prune() {
+    for given_on in [true, false] {
+        let (bench, ids) = days(6).await;
+        let repository = pruner(&bench).await;
+        bench.memories[1].set_away(true);
+        let on = HoldOn::Backups(vec![ids[0]]);
+        let (reason, by) = ("audit".to_owned(), "ops".to_owned());
+        let held = hold::add(&repository, hold::NewHold { on, reason, until: None, by }).await.unwrap();
+        assert_eq!(held.findings[0].id, "hold.region-unreached");
+        bench.memories[1].set_away(false);
+        if given_on {
+            pruned(&bench, &rules(2)).await;
+        }
+        bench.memories[0].set_away(true);
+        pruned(&bench, &rules(2)).await;
+        hours(&bench, 30);
+        pruned(&bench, &rules(2)).await;
+        assert_eq!(manifests(&bench, 1).await.len(), if given_on { 3 } else { 2 }, "given on: {given_on}");
+        bench.memories[0].set_away(false);
+        assert!(kept(&pruned(&bench, &rules(2)).await).contains(&ids[0]), "the other region has both");
+
+        bench.memories[1].set_away(true);
+        hold::release(&pruner(&bench).await, held.hold, "over", "ops").await.unwrap();
+        bench.memories[1].set_away(false);
+        pruned(&bench, &rules(2)).await;
+        let released = Named::HoldReleased { place: bench.place(), id: held.hold }.to_name();
+        assert!(names(&bench, 1).await.contains(released.as_str()));
     }
 }
 

@@ -16,6 +16,7 @@ mod carry_out;
 mod clocks;
 mod cost;
 mod forget;
+mod hand_on;
 mod held;
 mod look;
 mod needed;

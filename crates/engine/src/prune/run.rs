@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::carry_out::{Carried, carry_out};
 use super::clocks::clocks;
 use super::forget::forget_old_stones;
+use super::hand_on::hand_on;
 use super::look::{PlaceSeen, Seen, TombstoneSeen, look};
 use super::plan::{Amounts, PlacePlan, plan};
 use super::policies::{self, effective};
@@ -65,6 +66,7 @@ pub async fn prune(
     refuse_without_right(repository)?;
     let mut run = Run::begin(repository, rules, newest, monitor).await?;
     let seen = run.look().await?;
+    run.hand_on_holds(&seen).await;
     let effective = effective(&seen, rules);
     if !effective.recorded {
         policies::record(repository, &repository.regions().set(), &seen, rules).await?;
@@ -196,6 +198,28 @@ impl<'a> Run<'a> {
         }
         name_broken(&seen, &mut self.findings);
         Ok(seen)
+    }
+
+    /// Gives holds, and their releases, to regions that were away when they were added: a prune that reaches only such a region
+    /// would not see them.
+    async fn hand_on_holds(&mut self, seen: &Seen) {
+        let asked: Vec<&RegionName> =
+            seen.regions.iter().filter(|region| !seen.broken.contains_key(*region)).collect();
+        for (hold, name, have) in
+            seen.holds.iter().flat_map(|hold| hold.copies.iter().map(move |(name, have)| (hold, name, have)))
+        {
+            let lacking: Vec<RegionName> = asked
+                .iter()
+                .filter(|region| !have.contains(region))
+                .map(|region| (*region).clone())
+                .collect();
+            let (_taken, missed) = hand_on(self.repository, name, &lacking).await;
+            self.findings.extend(missed.into_iter().map(|(region, why)| Finding {
+                id: "hold.region-unreached",
+                what: format!("region {region} did not take hold {}: {why}", hold.id),
+                hint: Some("a prune that reaches only this region would not see it".to_owned()),
+            }));
+        }
     }
 
     /// Carries out, in every region, the tombstones whose grace is over there.

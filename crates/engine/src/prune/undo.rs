@@ -5,10 +5,11 @@
 
 use seawall_repo::condemned::TombstoneRevoked;
 use seawall_repo::id::RecordId;
-use seawall_repo::layout::{Named, ObjectName, Place};
-use seawall_store::{Put, RegionName};
+use seawall_repo::layout::{Named, Place};
+use seawall_store::RegionName;
 use serde::Serialize;
 
+use super::hand_on::hand_on;
 use super::look::{Broken, TombstoneSeen, tombstones};
 use super::run::refuse_without_right;
 use crate::backup::{host_name, now};
@@ -33,32 +34,12 @@ async fn tell_the_unaware(
     place: &Place,
     stone: &TombstoneSeen,
     findings: &mut Vec<Finding>,
-) -> Result<bool> {
+) -> bool {
     let unaware: Vec<_> = stone.unaware().cloned().collect();
-    if unaware.is_empty() {
-        return Ok(false);
-    }
-    let name: ObjectName =
-        Named::TombstoneRevoked { place: place.clone(), id: stone.record.tombstone }.into();
-    let bytes = match repository.record_bytes(&name).await {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let why = error.to_string();
-            findings.extend(unaware.iter().map(|region| not_taken(region, &why)));
-            return Ok(false);
-        }
-    };
-    let mut told = false;
-    for region in unaware.iter().filter_map(|name| repository.regions().find(name.as_str())) {
-        match region.put_new(name.as_str(), &bytes).await {
-            Ok(Put::Created | Put::AlreadyThere) => told = true,
-            Ok(Put::Conflict { .. }) => {
-                findings.push(not_taken(region.name(), "something else stands there"));
-            }
-            Err(error) => findings.push(not_taken(region.name(), &error.chain())),
-        }
-    }
-    Ok(told)
+    let name = Named::TombstoneRevoked { place: place.clone(), id: stone.record.tombstone }.into();
+    let (told, missed) = hand_on(repository, &name, &unaware).await;
+    findings.extend(missed.iter().map(|(region, why)| not_taken(region, why)));
+    told
 }
 
 fn not_taken(region: &RegionName, why: &str) -> Finding {
@@ -83,7 +64,7 @@ pub async fn undo(repository: &Repository, which: Option<RecordId>, reason: &str
         let seen = tombstones(repository, &place, &[], &mut broken, &mut undone.findings).await?.seen;
         for stone in seen.iter().filter(|stone| which.is_none_or(|which| which == stone.record.tombstone)) {
             let id = stone.record.tombstone;
-            if tell_the_unaware(repository, &place, stone, &mut undone.findings).await? {
+            if tell_the_unaware(repository, &place, stone, &mut undone.findings).await {
                 undone.tombstones.push(id);
             }
             if !stone.waits() {

@@ -80,6 +80,8 @@ pub(crate) struct HoldSeen {
     pub(crate) stored: Option<Time>,
     /// Whether it was released.
     pub(crate) released: bool,
+    /// Its objects, and the regions that have each.
+    pub(in crate::prune) copies: Vec<(ObjectName, Vec<RegionName>)>,
 }
 
 impl HoldSeen {
@@ -206,8 +208,8 @@ pub(in crate::prune) async fn tombstones(
 /// The objects of one hold.
 #[derive(Default)]
 struct HoldNames {
-    hold: Option<(ObjectName, Option<Time>)>,
-    released: Option<ObjectName>,
+    hold: Option<(ObjectName, Option<Time>, Vec<RegionName>)>,
+    released: Option<(ObjectName, Vec<RegionName>)>,
 }
 
 /// All holds of a place, released ones included. `known`: those that were in force before.
@@ -221,19 +223,27 @@ pub(in crate::prune) async fn holds(
     let mut names: BTreeMap<RecordId, HoldNames> = BTreeMap::new();
     let strange = each(repository, &place.holds(), broken, |found| {
         let stored = found.first_stored();
+        let regions = found.held.iter().map(|at| at.region.clone()).collect();
         match *found.name.named() {
-            Named::Hold { id, .. } => names.entry(id).or_default().hold = Some((found.name, stored)),
-            Named::HoldReleased { id, .. } => names.entry(id).or_default().released = Some(found.name),
+            Named::Hold { id, .. } => names.entry(id).or_default().hold = Some((found.name, stored, regions)),
+            Named::HoldReleased { id, .. } => {
+                names.entry(id).or_default().released = Some((found.name, regions));
+            }
             _ => {}
         }
     })
     .await;
     let mut seen = Vec::new();
     for (id, HoldNames { hold, released }) in names {
-        let Some((name, stored)) = hold else { continue };
+        let Some((name, stored, regions)) = hold else { continue };
+        let mut copies = Vec::new();
         let released = match released {
             None => false,
-            Some(name) => is_readable(repository, &name, findings).await?,
+            Some((name, regions)) => {
+                let readable = is_readable(repository, &name, findings).await?;
+                copies.extend(readable.then_some((name, regions)));
+                readable
+            }
         };
         let record = match read::<Hold>(repository, &name, findings).await? {
             Read::Record(record) if record.hold == id => Some(record),
@@ -244,9 +254,10 @@ pub(in crate::prune) async fn holds(
             Read::Unreadable if known.contains(&id) => None,
             Read::Stranger | Read::Unreadable => continue,
         };
+        copies.extend(record.as_ref().map(|_| (name, regions)));
         let on = record.as_ref().map_or(HoldOn::Everything, |record| record.on.clone());
         let until = record.as_ref().and_then(|record| record.until);
-        seen.push(HoldSeen { id, on, until, record, stored, released });
+        seen.push(HoldSeen { id, on, until, record, stored, released, copies });
     }
     Ok((seen, strange))
 }

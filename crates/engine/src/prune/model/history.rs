@@ -89,6 +89,8 @@ pub(super) struct History {
     /// Every manifest that was ever committed.
     pub(super) manifests: BTreeMap<BackupId, (Place, Manifest)>,
     pub(super) held: BTreeMap<RecordId, BackupId>,
+    /// Holds that a region missed when they were added.
+    half_known: BTreeMap<RecordId, BackupId>,
     /// Every hold there is.
     holds: Vec<RecordId>,
     pub(super) away: Option<usize>,
@@ -139,6 +141,7 @@ impl History {
             late: Vec::new(),
             manifests: BTreeMap::new(),
             held: BTreeMap::new(),
+            half_known: BTreeMap::new(),
             holds: Vec::new(),
             away: None,
             had_good: Default::default(),
@@ -197,10 +200,12 @@ impl History {
         });
         let operations = operations.collect();
         let done = schedule.run(operations).unwrap();
-        self.trace.push(done.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        let away = self.away.map_or_else(String::new, |index| format!("{} away: ", NAMES[index]));
+        self.trace.push(away + &done.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
         for did in done {
             self.note(did).await;
         }
+        self.learn_of_holds().await;
         self.check().await;
         self.advance([1, 7, 13, 19, 26, 50, 100][pick(&self.dice, 7)]);
     }
@@ -356,10 +361,7 @@ impl History {
             }
             Did::Held(hold, id) => {
                 self.holds.push(hold);
-                // One of the last moment may come when its backup is being deleted already.
-                if self.is_safe(id).await {
-                    self.held.insert(hold, id);
-                }
+                self.half_known.insert(hold, id);
             }
             Did::Pruned(report) => {
                 self.recorded = true;
@@ -369,6 +371,25 @@ impl History {
             Did::Refused(_) => self.counts.refused += 1,
             Did::Died(_) => self.counts.died += 1,
             _ => {}
+        }
+    }
+
+    /// A hold counts once every region has it: a prune that reaches only another knows nothing of it, until one that reaches both has
+    /// given it on.
+    async fn learn_of_holds(&mut self) {
+        for (hold, id) in std::mem::take(&mut self.half_known) {
+            let Some((place, _)) = self.manifests.get(&id) else { continue };
+            let name = Named::Hold { place: place.clone(), id: hold }.to_name();
+            let mut everywhere = true;
+            for index in 0..self.bench.memories.len() {
+                everywhere &= self.names_in(index).await.contains_key(name.as_str());
+            }
+            if !everywhere {
+                self.half_known.insert(hold, id);
+            // One of the last moment may come when its backup is being deleted already.
+            } else if self.is_safe(id).await {
+                self.held.insert(hold, id);
+            }
         }
     }
 
@@ -398,6 +419,7 @@ impl History {
         self.hosts.values().for_each(|(_, ahead)| ahead.store(0, Ordering::Relaxed));
         let pruner = self.bench.open_over("pruner", |store| store).await.unwrap();
         self.held.clear();
+        self.half_known.clear();
         for hold in std::mem::take(&mut self.holds) {
             hold::release(&pruner, hold, "model", "model").await.unwrap();
         }

@@ -17,7 +17,11 @@ mod lives;
 mod operations;
 mod reach;
 
+/// Of fewer it may be that something never happens.
+const ENOUGH: u64 = 10;
+
 fn histories(seeds: std::ops::Range<u64>) {
+    let many = seeds.end - seeds.start;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut total = history::Counts::default();
     for seed in seeds {
@@ -31,7 +35,9 @@ fn histories(seeds: std::ops::Range<u64>) {
         });
     }
     println!("{total:?}");
-    total.refuse_if_nothing_happened();
+    if many >= ENOUGH {
+        total.refuse_if_nothing_happened();
+    }
 }
 
 /// `SEAWALL_TEST_SEED` and `SEAWALL_TEST_HISTORIES`: which ones.

@@ -9,7 +9,7 @@
 
 use crate::error::{ErrorKind, Failure, StoreError};
 use crate::meter::OpKind;
-use crate::region::{Call, Region};
+use crate::region::{Call, Moving, Region};
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{PutMode, PutOptions, PutPayload};
@@ -121,7 +121,7 @@ impl Region {
         let limit = self.limits().read_back_bytes_max.max(put_bytes);
         let call = Call::new(OpKind::Get, name);
         let call = if answered { call } else { call.at_most(1) };
-        match self.get_within(call, name, limit).await {
+        match self.get_within(call, name, limit, &Moving::default()).await {
             Ok(found) => Ok(Existing::Whole(found)),
             Err(StoreError::TooLarge { size_bytes, .. }) => Ok(Existing::TooLarge { size_bytes }),
             Err(error) => Err(error),

@@ -16,6 +16,7 @@ pub use health::{HealthReading, HealthState};
 pub use limits::Limits;
 pub use list::Level;
 pub use open::OpenError;
+pub(crate) use read::Moving;
 
 use crate::durable::{SweptTemps, Temps};
 use crate::error::StoreError;
@@ -27,6 +28,7 @@ use health::Health;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A region's name as the settings give it: not empty, one line, no `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -179,6 +181,28 @@ impl Region {
         self.health.read(self.world.clock.monotonic())
     }
 
+    /// Takes it for down by the word of somebody who tried: nothing is sent until [`Region::try_again`].
+    pub fn leave_alone(&self, why: String) {
+        self.health.open(Duration::MAX, why);
+    }
+
+    /// If it is taken for down, the next call tries once whether it is back.
+    pub fn try_again(&self) {
+        self.health.half_open(self.world.clock.monotonic());
+    }
+
+    /// A call was given up while it was still on its way and others had answered long ago: the next would hold everybody up as well,
+    /// so the region is left alone for as long as any that is taken for down.
+    pub(crate) fn gave_up(&self, why: String) {
+        let until = self.world.clock.monotonic().saturating_add(self.limits().down_for);
+        self.health.open(until, why);
+    }
+
+    /// A call has not been answered for `waited`, and somebody else is asked.
+    pub(crate) fn is_slow(&self, waited: Duration) {
+        self.health.slow(waited);
+    }
+
     /// Calls and bytes so far.
     #[must_use]
     pub fn meter(&self) -> MeterReading {
@@ -240,7 +264,7 @@ impl Region {
     }
 
     fn left(&self, error: object_store::Error) -> StoreError {
-        crate::error::Failure::of(error).dress(self.name(), "", 1, std::time::Duration::ZERO)
+        crate::error::Failure::of(error).dress(self.name(), "", 1, Duration::ZERO)
     }
 }
 

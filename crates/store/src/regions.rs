@@ -6,6 +6,7 @@
 mod absent;
 mod ack;
 mod list;
+mod race;
 mod read;
 mod set;
 

@@ -21,6 +21,9 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Time since an arbitrary origin; never goes back. For measuring, never for names or ages.
     fn monotonic(&self) -> Duration;
 
+    /// Time that processes of one boot of this machine can compare; `None` where the system does not tell.
+    fn uptime(&self) -> Option<Uptime>;
+
     /// Completes once `duration` has passed.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
@@ -30,6 +33,15 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 
     /// Holds the calling thread up for `duration`. Never call it on an async worker.
     fn sleep_blocking(&self, duration: Duration);
+}
+
+/// How long a machine has been awake since it was started. Setting its clock does not change it, sleeping adds nothing to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uptime {
+    /// Which start of the machine: times of different ones cannot be compared.
+    pub boot: String,
+    /// Since then.
+    pub awake: Duration,
 }
 
 /// Where random bytes come from.
@@ -120,6 +132,13 @@ impl Clock for SystemClock {
         self.origin.elapsed()
     }
 
+    fn uptime(&self) -> Option<Uptime> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let (seconds, nanos) = (u64::try_from(now.tv_sec).ok()?, u32::try_from(now.tv_nsec).ok()?);
+        Some(Uptime { boot: boot.trim().to_owned(), awake: Duration::new(seconds, nanos) })
+    }
+
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         Box::pin(tokio::time::sleep(duration))
     }
@@ -153,6 +172,13 @@ mod tests {
         assert!(clock.now_unix_us() > 1_700_000_000_000_000);
         let first = clock.monotonic();
         assert!(clock.monotonic() >= first);
+    }
+
+    #[test]
+    fn two_clocks_of_one_boot_agree_about_the_uptime() {
+        let (first, second) = (SystemClock::new().uptime().unwrap(), SystemClock::new().uptime().unwrap());
+        assert_eq!(first.boot, second.boot);
+        assert!(first.awake <= second.awake && second.awake - first.awake < Duration::from_secs(10));
     }
 
     #[test]

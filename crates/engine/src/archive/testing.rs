@@ -51,6 +51,10 @@ impl Clock for ClockApart {
         self.clock.monotonic()
     }
 
+    fn uptime(&self) -> Option<seawall_store::world::Uptime> {
+        self.clock.uptime()
+    }
+
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         self.clock.sleep(duration)
     }
@@ -184,7 +188,8 @@ impl Bench {
         assert!(puts.iter().all(|(_, put)| put.is_ok()));
     }
 
-    fn key_file(&self, host: &str) -> PathBuf {
+    /// A host's key file.
+    pub(crate) fn key_file(&self, host: &str) -> PathBuf {
         self.folder.path().join(format!("{host}.key"))
     }
 
@@ -257,7 +262,8 @@ impl Bench {
         Repository::open_in(regions, &self.settings(), &"orders".parse().unwrap(), &secrets, world).await
     }
 
-    fn settings(&self) -> RepositorySettings {
+    /// Settings that name no region.
+    pub(crate) fn settings(&self) -> RepositorySettings {
         RepositorySettings {
             regions: Vec::new(),
             id: None,

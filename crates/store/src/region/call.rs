@@ -5,6 +5,7 @@
 //! Does not do: deciding what an unknown outcome means; see [`crate::Put`].
 
 use super::Region;
+use super::health::Admitted;
 use crate::error::{ErrorKind, Failure, StoreError};
 use crate::meter::OpKind;
 use std::future::Future;
@@ -45,11 +46,14 @@ impl Region {
     {
         let clock = &self.world.clock;
         let began = clock.monotonic();
-        if let Err(last) = self.health.admit(began) {
-            let down = Failure { kind: ErrorKind::Unavailable, cause: Arc::new(TakenForDown(last)) };
-            return Err(down.dress(self.name(), call.name, 0, Duration::ZERO));
-        }
-        let attempts_max = call.attempts_max.unwrap_or(self.limits().attempts_max).max(1);
+        let attempts_max = match self.health.admit(began) {
+            Err(last) => {
+                let down = Failure { kind: ErrorKind::Unavailable, cause: Arc::new(TakenForDown(last)) };
+                return Err(down.dress(self.name(), call.name, 0, Duration::ZERO));
+            }
+            Ok(Admitted::Trial) => 1,
+            Ok(Admitted::InUse) => call.attempts_max.unwrap_or(self.limits().attempts_max).max(1),
+        };
         let mut tried = 0;
         loop {
             tried += 1;

@@ -2,7 +2,7 @@
 //!
 //! Promises: an answer of any kind counts as health, only silence and transient failure count against it; after
 //! `down_after_failures` calls given up in a row nothing is sent for `down_for`, then one call at a time.
-//! Does not do: calls of its own.
+//! What another process learned is told by [`super::Region::leave_alone`]. Does not do: calls of its own.
 
 use super::Limits;
 use serde::Serialize;
@@ -32,6 +32,15 @@ pub struct HealthReading {
     pub latency_us: u64,
     /// The last failure, in words; kept after recovery.
     pub last_failure: Option<String>,
+}
+
+/// As what a call goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// As any.
+    InUse,
+    /// To find out whether the region is back: one attempt is enough.
+    Trial,
 }
 
 #[derive(Debug)]
@@ -77,17 +86,39 @@ impl Health {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a call may be made now. `Err` holds the last failure.
-    pub(super) fn admit(&self, now: Duration) -> Result<(), String> {
+    /// Whether a call may be made now, and as what. `Err` holds the last failure.
+    pub(super) fn admit(&self, now: Duration) -> Result<Admitted, String> {
         let mut inner = self.lock();
         match inner.gate {
-            Gate::Closed => Ok(()),
+            Gate::Closed => Ok(Admitted::InUse),
             Gate::Open { until } | Gate::Trial { until } if now >= until => {
                 inner.gate = Gate::Trial { until: now.saturating_add(self.trial_for) };
-                Ok(())
+                Ok(Admitted::Trial)
             }
             Gate::Open { .. } | Gate::Trial { .. } => Err(inner.last_failure.clone().unwrap_or_default()),
         }
+    }
+
+    /// Somebody knows that the region is down: nothing is sent until `until`.
+    pub(super) fn open(&self, until: Duration, why: String) {
+        let mut inner = self.lock();
+        inner.gate = Gate::Open { until };
+        inner.last_failure = Some(why);
+    }
+
+    /// If it is taken for down, the next call tries it.
+    pub(super) fn half_open(&self, now: Duration) {
+        let mut inner = self.lock();
+        if !matches!(inner.gate, Gate::Closed) {
+            inner.gate = Gate::Open { until: now };
+        }
+    }
+
+    /// The region has not answered for `waited`, and still may.
+    pub(super) fn slow(&self, waited: Duration) {
+        let mut inner = self.lock();
+        let waited_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        inner.latency_us = inner.latency_us.max(waited_us);
     }
 
     /// The region answered (whatever it was) after `took`.
@@ -148,11 +179,24 @@ mod tests {
         health.failed(SECOND, "gone".to_owned());
         assert_eq!(health.admit(2 * SECOND), Err("gone".to_owned()));
         assert_eq!(health.read(2 * SECOND).state, HealthState::Open);
-        assert_eq!(health.admit(11 * SECOND), Ok(()), "the trial");
+        assert_eq!(health.admit(11 * SECOND), Ok(Admitted::Trial));
         assert!(health.admit(11 * SECOND).is_err(), "one at a time");
         health.answered(SECOND);
-        assert_eq!(health.admit(11 * SECOND), Ok(()));
+        assert_eq!(health.admit(11 * SECOND), Ok(Admitted::InUse));
         assert_eq!(health.read(11 * SECOND).state, HealthState::Closed);
+    }
+
+    #[test]
+    fn what_another_process_learned_is_believed_until_it_is_time_to_try() {
+        let health = health();
+        health.half_open(SECOND);
+        assert_eq!(health.admit(SECOND), Ok(Admitted::InUse), "there is nothing to try");
+        health.open(100 * SECOND, "gone".to_owned());
+        assert_eq!(health.admit(99 * SECOND), Err("gone".to_owned()));
+        health.half_open(50 * SECOND);
+        assert_eq!(health.admit(50 * SECOND), Ok(Admitted::Trial));
+        health.failed(51 * SECOND, "still gone".to_owned());
+        assert_eq!(health.admit(52 * SECOND), Err("still gone".to_owned()));
     }
 
     #[test]

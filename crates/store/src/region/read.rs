@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Mutex, mpsc};
 
 /// The answer had another length than it announced.
@@ -21,6 +22,21 @@ use tokio::sync::{Mutex, mpsc};
 struct WrongLength {
     got: u64,
     announced: u64,
+}
+
+/// Whether a read is getting anywhere: grows with every sign of life of the region.
+#[derive(Debug, Default)]
+pub(crate) struct Moving(AtomicU64);
+
+impl Moving {
+    /// Signs of life so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn moved(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 enum Got {
@@ -50,7 +66,7 @@ enum Size {
 impl Region {
     /// The whole object, if it has at most `bytes_max`.
     pub async fn get(&self, name: &str, bytes_max: u64) -> Result<Bytes, StoreError> {
-        self.get_within(Call::new(OpKind::Get, name), name, bytes_max).await
+        self.get_within(Call::new(OpKind::Get, name), name, bytes_max, &Moving::default()).await
     }
 
     pub(crate) async fn get_within(
@@ -58,10 +74,11 @@ impl Region {
         call: Call<'_>,
         name: &str,
         bytes_max: u64,
+        moving: &Moving,
     ) -> Result<Bytes, StoreError> {
         let path = self.parse(name)?;
         let fits = |result: &GetResult| result.meta.size <= bytes_max;
-        match self.call(call, || self.fetch(&path, None, fits)).await? {
+        match self.call(call, || self.fetch(&path, None, moving, fits)).await? {
             Got::Bytes(bytes) => Ok(bytes),
             Got::OtherSize(size_bytes) => Err(StoreError::TooLarge {
                 region: self.name().clone(),
@@ -142,13 +159,23 @@ impl Region {
     /// # Errors
     /// [`StoreError::Damaged`] when the object is too short to have them all.
     pub async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.get_range_moving(name, range, &Moving::default()).await
+    }
+
+    pub(crate) async fn get_range_moving(
+        &self,
+        name: &str,
+        range: Range<u64>,
+        moving: &Moving,
+    ) -> Result<Bytes, StoreError> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
         let path = self.parse(name)?;
         let wanted = GetRange::Bounded(range.clone());
         let is_whole = |result: &GetResult| result.range == range;
-        match self.call(Call::new(OpKind::Get, name), || self.fetch(&path, Some(&wanted), is_whole)).await? {
+        let call = Call::new(OpKind::Get, name);
+        match self.call(call, || self.fetch(&path, Some(&wanted), moving, is_whole)).await? {
             Got::Bytes(bytes) => Ok(bytes),
             Got::OtherSize(size) => Err(self.too_short(name, size, &range)),
         }
@@ -159,10 +186,20 @@ impl Region {
     /// # Errors
     /// [`StoreError::Damaged`] when the object is empty.
     pub async fn get_prefix(&self, name: &str, len: u64) -> Result<Bytes, StoreError> {
+        self.get_prefix_moving(name, len, &Moving::default()).await
+    }
+
+    pub(crate) async fn get_prefix_moving(
+        &self,
+        name: &str,
+        len: u64,
+        moving: &Moving,
+    ) -> Result<Bytes, StoreError> {
         let path = self.parse(name)?;
         let wanted = GetRange::Bounded(0..len.max(1));
         let is_prefix = |result: &GetResult| result.range == (0..len.max(1).min(result.meta.size));
-        match self.call(Call::new(OpKind::Get, name), || self.fetch(&path, Some(&wanted), is_prefix)).await? {
+        let call = Call::new(OpKind::Get, name);
+        match self.call(call, || self.fetch(&path, Some(&wanted), moving, is_prefix)).await? {
             Got::Bytes(bytes) => Ok(bytes),
             Got::OtherSize(size) => Err(self.too_short(name, size, &(0..len))),
         }
@@ -190,8 +227,18 @@ impl Region {
 
     /// The last `len` bytes of an object, all of it if it has fewer, and its size.
     pub async fn get_suffix(&self, name: &str, len: u64) -> Result<(Bytes, u64), StoreError> {
+        self.get_suffix_moving(name, len, &Moving::default()).await
+    }
+
+    pub(crate) async fn get_suffix_moving(
+        &self,
+        name: &str,
+        len: u64,
+        moving: &Moving,
+    ) -> Result<(Bytes, u64), StoreError> {
         let path = self.parse(name)?;
         let size_bytes = self.head(name).await?.size_bytes;
+        moving.moved();
         let start = size_bytes.saturating_sub(len);
         if start == size_bytes {
             return Ok((Bytes::new(), size_bytes));
@@ -199,7 +246,8 @@ impl Region {
         // A plain range, for Azure has no suffix ranges; objects never change, so the size cannot either.
         let wanted = GetRange::Bounded(start..size_bytes);
         let is_whole = |result: &GetResult| result.range == (start..size_bytes);
-        match self.call(Call::new(OpKind::Get, name), || self.fetch(&path, Some(&wanted), is_whole)).await? {
+        let call = Call::new(OpKind::Get, name);
+        match self.call(call, || self.fetch(&path, Some(&wanted), moving, is_whole)).await? {
             Got::Bytes(bytes) => Ok((bytes, size_bytes)),
             Got::OtherSize(size) => Err(self.too_short(name, size, &(start..size_bytes))),
         }
@@ -236,11 +284,13 @@ impl Region {
         &self,
         path: &Path,
         range: Option<&GetRange>,
+        moving: &Moving,
         acceptable: impl Fn(&GetResult) -> bool,
     ) -> Result<(Got, u64), Failure> {
         let stall = self.limits().stall;
         let options = GetOptions { range: range.cloned(), ..GetOptions::default() };
         let result = self.timed(stall, self.store.get_opts(path, options)).await?.map_err(Failure::of)?;
+        moving.moved();
         if !acceptable(&result) {
             return Ok((Got::OtherSize(result.meta.size), 0));
         }
@@ -251,6 +301,7 @@ impl Region {
         let mut got = 0_u64;
         while let Some(chunk) = self.timed(stall, chunks.next()).await? {
             let chunk = chunk.map_err(Failure::of)?;
+            moving.moved();
             got += chunk.len() as u64;
             if got > announced {
                 return Err(wrong_length(got, announced));

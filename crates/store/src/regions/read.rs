@@ -1,11 +1,15 @@
 //! Reading from the best region that has a good copy.
 //!
 //! Promises: what is served has passed the caller's check; every region that was asked before and failed is named with
-//! what was wrong there. Does not do: believing a region; without a check that fails on damage there is no promise.
+//! what was wrong there; where one shows no sign of life for several times its usual latency, the next is asked beside it, and who has
+//! not answered by the time another did is dropped. Does not do: believing a region; without a check that fails on damage there is
+//! no promise.
 
 use super::Regions;
+use super::race::Race;
 use crate::error::{ErrorKind, StoreError};
-use crate::region::{HealthState, Region, RegionName, Role};
+use crate::meter::OpKind;
+use crate::region::{Call, HealthState, Moving, Region, RegionName, Role};
 use bytes::Bytes;
 use std::error::Error;
 use std::ops::Range;
@@ -122,7 +126,7 @@ impl Regions {
         ranked.into_iter().map(|(_, region)| region).collect()
     }
 
-    /// Reads from one region after the other until `check` accepts what one gave.
+    /// Reads from the best region, and from others where it fails or hesitates, until `check` accepts what one gave.
     pub async fn get_any<T, E>(
         &self,
         name: &str,
@@ -133,8 +137,9 @@ impl Regions {
         E: Error + Send + Sync + 'static,
     {
         let mut faults = Vec::new();
-        for region in self.by_preference() {
-            let kind = match region.get_extent(name, &extent).await {
+        let mut race = Race::new(self, name, &extent);
+        while let Some((region, answer)) = race.next().await {
+            let kind = match answer {
                 Ok(bytes) => match check(region.name(), bytes) {
                     Ok(value) => return Ok(Served { value, region: region.name().clone(), faults }),
                     Err(error) => ReadFaultKind::Damaged(Arc::new(error)),
@@ -151,11 +156,22 @@ impl Regions {
 impl Region {
     /// The bytes of `extent`.
     pub async fn get_extent(&self, name: &str, extent: &Extent) -> Result<Bytes, StoreError> {
+        self.get_extent_moving(name, extent, &Moving::default()).await
+    }
+
+    pub(super) async fn get_extent_moving(
+        &self,
+        name: &str,
+        extent: &Extent,
+        moving: &Moving,
+    ) -> Result<Bytes, StoreError> {
         match extent {
-            Extent::Whole { bytes_max } => self.get(name, *bytes_max).await,
-            Extent::Range(range) => self.get_range(name, range.clone()).await,
-            Extent::Prefix(len) => self.get_prefix(name, *len).await,
-            Extent::Suffix(len) => self.get_suffix(name, *len).await.map(|(bytes, _)| bytes),
+            Extent::Whole { bytes_max } => {
+                self.get_within(Call::new(OpKind::Get, name), name, *bytes_max, moving).await
+            }
+            Extent::Range(range) => self.get_range_moving(name, range.clone(), moving).await,
+            Extent::Prefix(len) => self.get_prefix_moving(name, *len, moving).await,
+            Extent::Suffix(len) => self.get_suffix_moving(name, *len, moving).await.map(|(bytes, _)| bytes),
         }
     }
 }

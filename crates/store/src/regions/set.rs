@@ -9,7 +9,7 @@ use crate::put::Put;
 use crate::region::{Region, RegionName};
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::future::{Either, pending, select};
+use futures::future::{BoxFuture, Either, pending, select};
 use futures::stream::FuturesUnordered;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub enum DetachReason {
     Failed(String),
     /// It was too far behind the others.
     Lagging {
-        /// How long it was waited for after the first region had finished.
+        /// How long it was waited for after the others had finished.
         waited: Duration,
     },
     /// It holds something else under a name of this operation.
@@ -49,23 +49,41 @@ pub struct Detached {
 pub struct RegionSet {
     regions: Regions,
     lag_max: Option<Duration>,
+    /// Where a region has another bound than the others.
+    own_lag_max: Vec<(RegionName, Duration)>,
+    /// So many regions must have stored an object before the others count as lagging.
+    quorum: usize,
     detached: Mutex<Vec<Detached>>,
 }
 
 /// The region was given up for lagging; its put may still happen.
 #[derive(Debug, thiserror::Error)]
-#[error("given up {} ms after the first region had finished", .0.as_millis())]
+#[error("given up {} ms after the others had finished", .0.as_millis())]
 struct Lagged(Duration);
 
 impl RegionSet {
     pub(super) fn new(regions: Regions) -> Self {
-        Self { regions, lag_max: None, detached: Mutex::default() }
+        Self { regions, lag_max: None, own_lag_max: Vec::new(), quorum: 1, detached: Mutex::default() }
     }
 
     /// A region that needs longer than `lag_max` more than the first one that stored an object is detached.
     #[must_use]
     pub fn with_lag_max(mut self, lag_max: Duration) -> Self {
         self.lag_max = Some(lag_max);
+        self
+    }
+
+    /// The bound of one region, whatever that of the others is.
+    #[must_use]
+    pub fn with_lag_max_of(mut self, region: &RegionName, lag_max: Duration) -> Self {
+        self.own_lag_max.push((region.clone(), lag_max));
+        self
+    }
+
+    /// Regions lag only behind so many that have stored an object, not behind the first one; 0 is taken as 1.
+    #[must_use]
+    pub fn with_quorum(mut self, quorum: usize) -> Self {
+        self.quorum = quorum.max(1);
         self
     }
 
@@ -106,45 +124,82 @@ impl RegionSet {
     }
 
     /// Puts the same bytes to every attached region at the same time. Each region's put is bounded by its own limits;
-    /// one that lags more than [`RegionSet::with_lag_max`] is given up (its put may still happen) and detached.
+    /// one that lags more than its bound is given up (its put may still happen) and detached.
     /// Failures do not detach: the caller sees them and decides.
     pub async fn put_all(&self, name: &str, bytes: &Bytes) -> PerRegion<Result<Put, StoreError>> {
         let attached = self.attached();
+        let clock = &self.regions.world().clock;
         let mut results: Vec<Option<Result<Put, StoreError>>> = attached.iter().map(|_| None).collect();
         let mut running: FuturesUnordered<_> = attached
             .iter()
             .enumerate()
             .map(|(index, region)| async move { (index, region.put_new(name, bytes).await) })
             .collect();
-        let mut deadline: futures::future::BoxFuture<'static, ()> = Box::pin(pending());
-        let mut waiting = false;
-        loop {
+        let (mut stored, mut lagging_since) = (0, None);
+        while results.iter().any(Option::is_none) {
+            let waiting = attached.iter().zip(&results).filter(|(_, result)| result.is_none());
+            let deadline = self.next_deadline(lagging_since, waiting.map(|(region, _)| *region));
             match select(running.next(), deadline).await {
-                Either::Left((None, _)) | Either::Right(_) => break,
-                Either::Left((Some((index, result)), rest)) => {
-                    deadline = rest;
-                    if let Some(lag_max) = self.lag_max.filter(|_| !waiting && result.is_ok()) {
-                        let clock = &self.regions.world().clock;
-                        deadline = clock.deadline(clock.monotonic().saturating_add(lag_max));
-                        waiting = true;
+                Either::Left((None, _)) => break,
+                Either::Left((Some((index, result)), _)) => {
+                    stored += usize::from(result.is_ok());
+                    if stored >= self.quorum && lagging_since.is_none() {
+                        lagging_since = Some(clock.monotonic());
                     }
                     if let Some(slot) = results.get_mut(index) {
-                        *slot = Some(result);
+                        slot.get_or_insert(result);
                     }
                 }
+                Either::Right(_) => self.give_up_late(lagging_since, name, &attached, &mut results),
             }
         }
-        let named = attached.iter().zip(results).map(|(region, result)| {
-            let result = result.unwrap_or_else(|| Err(self.give_up(region, name)));
-            (region.name().clone(), result)
-        });
+        let named = attached
+            .iter()
+            .zip(results)
+            .filter_map(|(region, result)| result.map(|result| (region.name().clone(), result)));
         PerRegion(named.collect())
     }
 
-    fn give_up(&self, region: &Region, name: &str) -> StoreError {
-        let waited = self.lag_max.unwrap_or_default();
+    /// How much longer than the others a region may take.
+    fn lag_max_of(&self, region: &Region) -> Option<Duration> {
+        let own = self.own_lag_max.iter().find(|(name, _)| name == region.name());
+        own.map(|(_, lag_max)| *lag_max).or(self.lag_max)
+    }
+
+    fn next_deadline<'a>(
+        &self,
+        since: Option<Duration>,
+        waiting: impl Iterator<Item = &'a Region>,
+    ) -> BoxFuture<'static, ()> {
+        let shortest = waiting.filter_map(|region| self.lag_max_of(region)).min();
+        match since.zip(shortest) {
+            Some((since, lag_max)) => self.regions.world().clock.deadline(since.saturating_add(lag_max)),
+            None => Box::pin(pending()),
+        }
+    }
+
+    fn give_up_late(
+        &self,
+        since: Option<Duration>,
+        name: &str,
+        attached: &[&Region],
+        results: &mut [Option<Result<Put, StoreError>>],
+    ) {
+        let now = self.regions.world().clock.monotonic();
+        let waited = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        for (region, result) in attached.iter().zip(results) {
+            let late = self.lag_max_of(region).filter(|lag_max| result.is_none() && waited >= *lag_max);
+            if let Some(lag_max) = late {
+                *result = Some(Err(self.give_up(region, name, lag_max)));
+            }
+        }
+    }
+
+    fn give_up(&self, region: &Region, name: &str, waited: Duration) -> StoreError {
         self.detach(region.name(), DetachReason::Lagging { waited });
-        Failure { kind: ErrorKind::Unavailable, cause: Arc::new(Lagged(waited)) }.dress(
+        let lagged = Lagged(waited);
+        region.gave_up(lagged.to_string());
+        Failure { kind: ErrorKind::Unavailable, cause: Arc::new(lagged) }.dress(
             region.name(),
             name,
             1,

@@ -181,3 +181,131 @@ fn regions_that_make_no_sense_are_refused() {
     let error = Regions::new(vec![one, two], &world).unwrap_err();
     assert_eq!(error.to_string(), "the regions one and two are the same place: memory:///one");
 }
+
+/// Lets time pass in steps of a second while something else goes on.
+async fn seconds(clock: &crate::world::ManualClock, count: u64) {
+    for _ in 0..count {
+        futures::future::ready(()).await;
+        clock.advance(Duration::from_secs(1));
+        // Whoever waited for that second takes its turn.
+        let mut yielded = false;
+        futures::future::poll_fn(|context| {
+            if std::mem::replace(&mut yielded, true) {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+}
+
+#[test]
+fn a_region_that_hesitates_is_raced_by_the_next_and_loses_its_place() {
+    let (world, clock) = world();
+    let (regions, [first, _]) = pair(&world);
+    block_on(regions.set().put_all("a", &"x".into()));
+    let gate = Gate::default();
+    first.add(Rule::new(Fault::Hang(gate.clone())).on(CallKind::Get));
+    let race = regions.get_any("a", WHOLE, expect("x"));
+    let (served, ()) = block_on(futures::future::join(race, seconds(&clock, 3)));
+    let served = served.unwrap();
+    assert_eq!((served.region, served.faults.len()), (name("two"), 0), "slow is not wrong");
+    let order: Vec<_> = regions.by_preference().iter().map(|region| region.name().to_string()).collect();
+    assert_eq!(order, ["two", "one"]);
+}
+
+#[test]
+fn where_the_raced_region_was_the_only_one_with_the_object_it_still_serves() {
+    let (world, clock) = world();
+    let (regions, [first, second]) = pair(&world);
+    block_on(regions.find("one").unwrap().put_new("a", &"x".into())).unwrap();
+    let gate = Gate::default();
+    first.add(Rule::new(Fault::Hang(gate.clone())).on(CallKind::Get));
+    let race = regions.get_any("a", WHOLE, expect("x"));
+    let later = async {
+        seconds(&clock, 3).await;
+        gate.open();
+    };
+    let (served, ()) = block_on(futures::future::join(race, later));
+    let served = served.unwrap();
+    assert_eq!(served.region, name("one"));
+    assert!(matches!(&served.faults[..], [ReadFault { kind: ReadFaultKind::Missing, .. }]));
+    assert!(second.count() > 0);
+}
+
+#[test]
+fn a_number_of_copies_is_waited_for_before_anybody_lags() {
+    let (world, clock) = world();
+    let (one, _) = in_memory("one", &world);
+    let (two, slow) = in_memory("two", &world);
+    let (three, hung) = in_memory("three", &world);
+    let regions = Regions::new(vec![one, two, three], &world).unwrap();
+    let gates = [Gate::default(), Gate::default()];
+    slow.add(Rule::new(Fault::Hang(gates[0].clone())));
+    hung.add(Rule::new(Fault::Hang(gates[1].clone())));
+    let set = regions.set().with_quorum(2).with_lag_max(Duration::from_secs(5));
+    let later = async {
+        seconds(&clock, 20).await;
+        gates[0].open();
+        seconds(&clock, 10).await;
+    };
+    let bytes = Bytes::from("x");
+    let (puts, ()) = block_on(futures::future::join(set.put_all("a", &bytes), later));
+    assert!(puts.get(&name("two")).unwrap().is_ok(), "the second copy is needed, however late");
+    assert!(puts.get(&name("three")).unwrap().is_err());
+    assert_eq!(set.detached().len(), 1);
+}
+
+#[test]
+fn a_region_with_a_bound_of_its_own_is_given_up_alone() {
+    let (world, clock) = world();
+    let (one, _) = in_memory("one", &world);
+    let (two, hung) = in_memory("two", &world);
+    let (three, slow) = in_memory("three", &world);
+    let regions = Regions::new(vec![one, two, three], &world).unwrap();
+    let gates = [Gate::default(), Gate::default()];
+    hung.add(Rule::new(Fault::Hang(gates[0].clone())));
+    slow.add(Rule::new(Fault::Hang(gates[1].clone())));
+    let set = regions
+        .set()
+        .with_lag_max(Duration::from_secs(20))
+        .with_lag_max_of(&name("two"), Duration::from_secs(2));
+    let later = async {
+        seconds(&clock, 10).await;
+        gates[1].open();
+    };
+    let bytes = Bytes::from("x");
+    let (puts, ()) = block_on(futures::future::join(set.put_all("a", &bytes), later));
+    assert!(puts.get(&name("two")).unwrap().is_err() && puts.get(&name("three")).unwrap().is_ok());
+}
+
+#[test]
+fn a_short_listing_does_not_wait_for_a_region_that_hangs() {
+    let (world, clock) = world();
+    let (regions, [first, _]) = pair(&world);
+    block_on(regions.set().put_all("l/a", &"x".into()));
+    first.add(Rule::new(Fault::Hang(Gate::default())).on(CallKind::List));
+    let listed = regions.list_all_within("l", Duration::from_secs(4)).collect::<Vec<_>>();
+    let (listed, ()) = block_on(futures::future::join(listed, seconds(&clock, 6)));
+    let [Listed::Broken { region, error }, Listed::Object { held, unknown, .. }] = &listed[..] else {
+        panic!("{listed:?}")
+    };
+    assert_eq!((region, error.kind()), (&name("one"), ErrorKind::Unavailable));
+    assert_eq!((held.len(), unknown), (1, &vec![name("one")]));
+}
+
+#[test]
+fn a_region_that_is_left_alone_is_asked_nothing_until_it_is_tried() {
+    let (world, _) = world();
+    let (regions, [first, _]) = pair(&world);
+    let one = regions.find("one").unwrap();
+    one.leave_alone("another process says so".to_owned());
+    let error = block_on(one.exists("a")).unwrap_err();
+    assert!(error.chain().ends_with("another process says so"), "{}", error.chain());
+    assert_eq!(first.count(), 0);
+    one.try_again();
+    down(&first);
+    block_on(one.exists("a")).unwrap_err();
+    assert_eq!(first.count(), 1, "one attempt is enough to find out");
+}

@@ -3,7 +3,7 @@
 //! Promises: no real time, no real randomness; the same calls in the same order give the same values.
 //! Does not do: cryptography; never hand a [`SeededRandom`] to anything that seals real data.
 
-use super::{Clock, Random, RandomError};
+use super::{Clock, Random, RandomError, Uptime};
 use futures::future::BoxFuture;
 use std::future::Future;
 use std::pin::Pin;
@@ -56,6 +56,10 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         lock(&self.state).elapsed
+    }
+
+    fn uptime(&self) -> Option<Uptime> {
+        Some(Uptime { boot: "by hand".to_owned(), awake: self.monotonic() })
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

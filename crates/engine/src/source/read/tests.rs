@@ -64,6 +64,9 @@ impl Clock for Meddling {
     fn monotonic(&self) -> Duration {
         Duration::ZERO
     }
+    fn uptime(&self) -> Option<seawall_store::world::Uptime> {
+        None
+    }
     fn sleep(&self, _duration: Duration) -> BoxFuture<'static, ()> {
         Box::pin(async {})
     }

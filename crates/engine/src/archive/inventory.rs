@@ -8,6 +8,7 @@ mod ranges;
 mod windows;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use seawall_pg::{History, HistoryFile, SegmentNo, Timeline, WalFileName, WalSegmentSize};
@@ -22,6 +23,10 @@ use super::read::small;
 use crate::error::{Kind, Result};
 use crate::monitor::Finding;
 use crate::repository::{Repository, unlistable};
+
+/// A region whose next name comes so much later than another region's is not waited for: who asks what could be recovered must not
+/// wait for a region that hangs. A thousand names come in one answer.
+const LIST_LAG_MAX: Duration = Duration::from_secs(30);
 
 /// The WAL of one timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -87,7 +92,7 @@ pub(crate) async fn load_with(
     see: &mut (dyn FnMut(&ObjectName, &[Held]) + Send),
 ) -> Result<WalInventories> {
     let mut found = Found::new(repository, size);
-    let mut listed = repository.regions().list_all(&place.wal());
+    let mut listed = repository.regions().list_all_within(&place.wal(), LIST_LAG_MAX);
     while let Some(entry) = listed.next().await {
         match entry {
             Listed::Broken { region, error } => found.broken(&region, &error.chain()),
@@ -206,6 +211,30 @@ impl WalHeld {
             }
             _ => {}
         }
+    }
+
+    /// What several regions have together.
+    pub(crate) fn together<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let mut together = Self::default();
+        for timeline in all.clone().flat_map(|held| held.timelines.keys()) {
+            if !together.timelines.contains_key(timeline) {
+                let of = all.clone().filter_map(|held| held.timelines.get(timeline));
+                let wal = TimelineWal {
+                    segments: Ranges::together(of.clone().map(|wal| &wal.segments)),
+                    partial: Ranges::together(of.map(|wal| &wal.partial)),
+                };
+                together.timelines.insert(*timeline, wal);
+            }
+        }
+        together.histories = all.flat_map(|held| held.histories.iter().copied()).collect();
+        together.histories.sort_unstable();
+        together.histories.dedup();
+        together
+    }
+
+    /// How many whole segments there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.timelines.values().map(|wal| wal.segments.count()).sum()
     }
 
     /// Whether a whole segment is there.

@@ -11,7 +11,7 @@ use seawall_repo::manifest::ManifestHeader;
 use seawall_repo::time::Time;
 use seawall_store::RegionName;
 
-use super::report::{Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Window, span};
+use super::report::{IfGone, Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Window, span};
 use crate::archive::inventory::{Stretch, WalHeld, WalInventories, stretches};
 use crate::holes::by_timeline;
 use crate::monitor::Finding;
@@ -81,7 +81,7 @@ pub fn judge(seen: &Seen) -> StatusReport {
     let regions: Vec<RegionStatus> = seen
         .regions
         .iter()
-        .map(|(region, why)| region_status(region, why.as_ref(), present, newest.as_ref()))
+        .map(|(region, why)| region_status(region, why.as_ref(), present, newest.as_ref(), seen))
         .collect();
     findings.extend(regions.iter().flat_map(behind));
     let verdict = match (windows.is_empty(), findings.is_empty()) {
@@ -266,6 +266,7 @@ fn region_status(
     why: Option<&String>,
     present: Option<&SystemSeen>,
     newest: Option<&NewestBackup>,
+    seen: &Seen,
 ) -> RegionStatus {
     let wal = present.and_then(|system| system.wal.as_ref());
     let own = wal.and_then(|wal| wal.regions.iter().find(|known| known.region == *region));
@@ -277,7 +278,62 @@ fn region_status(
         _ => Some(0),
     };
     let holds = newest.filter(|_| unreached.is_none()).map(|newest| newest.regions.contains(region));
-    RegionStatus { region: region.clone(), unreached, holds_newest_backup: holds, lag_segments: lag }
+    let if_gone = (seen.regions.len() > 1).then(|| if_gone(region, unreached.is_some(), seen));
+    RegionStatus { region: region.clone(), unreached, holds_newest_backup: holds, lag_segments: lag, if_gone }
+}
+
+/// Regions that could not be asked for everything.
+fn unasked(seen: &Seen) -> impl Iterator<Item = &RegionName> {
+    let broken = |region: &RegionName| {
+        let wal = seen.systems.iter().filter_map(|system| system.wal.as_ref());
+        wal.flat_map(|wal| &wal.regions).any(|known| known.region == *region && known.broken.is_some())
+    };
+    seen.regions.iter().filter(move |(region, why)| why.is_some() || broken(region)).map(|(region, _)| region)
+}
+
+/// What the others would be worth alone.
+fn if_gone(region: &RegionName, unreached: bool, seen: &Seen) -> IfGone {
+    let (mut lost_backups, mut lost_segments) = (0, 0);
+    let mut left = seen.clone();
+    for system in &mut left.systems {
+        let before = system.backups.len();
+        system.backups.iter_mut().for_each(|backup| backup.regions.retain(|shown| shown != region));
+        system.backups.retain(|backup| !backup.regions.is_empty());
+        lost_backups += before - system.backups.len();
+        if let Some(wal) = &mut system.wal {
+            let others = wal.regions.iter().filter(|known| known.region != *region).map(|known| &known.wal);
+            let together = WalHeld::together(others);
+            lost_segments += wal.merged.count().saturating_sub(together.count());
+            wal.histories
+                .retain(|timeline, _| *timeline == Timeline::FIRST || together.histories.contains(timeline));
+            wal.merged = together;
+        }
+    }
+    let windows = |seen: &Seen| -> Vec<Window> {
+        seen.systems.iter().flat_map(|system| windows_of(system, seen)).collect()
+    };
+    let (now, then) = (windows(seen), windows(&left));
+    // The newest of now: an older timeline is no way to the newest WAL, even where it is all that is left.
+    let end = |windows: &[Window]| {
+        let present = seen.systems.last()?;
+        let newest = newest_timeline(&present.wal.as_ref()?.merged)?;
+        let on_it =
+            windows.iter().filter(|window| window.system == present.system && window.timeline == newest);
+        on_it.max_by_key(|window| window.to).map(|window| (window.to, window.to_time))
+    };
+    let seconds_earlier = match (end(&now), end(&then)) {
+        (Some((to, _)), Some((left, _))) if to == left => Some(0),
+        (Some((_, Some(to))), Some((_, Some(left)))) => Some(to.seconds().saturating_sub(left.seconds())),
+        _ => None,
+    };
+    IfGone {
+        backups: (!unreached).then_some(lost_backups),
+        segments: (!unreached).then_some(lost_segments),
+        to: end(&then).map(|(to, _)| to),
+        seconds_earlier,
+        recoverable: !then.is_empty(),
+        others_unreached: unasked(seen).filter(|other| *other != region).cloned().collect(),
+    }
 }
 
 /// Segments of the newest timeline that all regions together have and this one has not.

@@ -10,6 +10,6 @@ mod report;
 mod run;
 
 pub use judge::{BackupSeen, Seen, SystemSeen, judge};
-pub use report::{Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Window};
+pub use report::{IfGone, Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Window};
 pub(crate) use run::size_from_wal;
 pub use run::{StatusOptions, status};

@@ -88,6 +88,25 @@ pub struct RegionStatus {
     pub holds_newest_backup: Option<bool>,
     /// Segments of the newest timeline that other regions have and it has not; none if it could not be asked.
     pub lag_segments: Option<u64>,
+    /// What would be lost if it vanished now; none where no other region was asked.
+    pub if_gone: Option<IfGone>,
+}
+
+/// What would be lost if one region vanished now, as far as the others could be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IfGone {
+    /// Backups that no other region shows; none if the region could not be asked.
+    pub backups: Option<usize>,
+    /// Segments that no other region holds; none if the region could not be asked.
+    pub segments: Option<u64>,
+    /// Where recovery along the newest WAL would end; none where no backup would lead there.
+    pub to: Option<Lsn>,
+    /// So many seconds earlier than with the region, by the times at which the last segments were stored.
+    pub seconds_earlier: Option<u64>,
+    /// Whether anything could still be recovered.
+    pub recoverable: bool,
+    /// Other regions that could not be asked: they may hold some of what counts as lost here.
+    pub others_unreached: Vec<RegionName>,
 }
 
 /// What `status` found.
@@ -145,7 +164,7 @@ impl StatusReport {
             None => "backups: none".to_owned(),
             Some(newest) => format!("backups: {}, newest {} of {}", self.backups, newest.id, newest.stopped),
         });
-        lines.extend(self.regions.iter().map(RegionStatus::line));
+        lines.extend(self.regions.iter().flat_map(RegionStatus::lines));
         lines
     }
 }
@@ -162,6 +181,10 @@ impl Window {
 }
 
 impl RegionStatus {
+    fn lines(&self) -> impl Iterator<Item = String> {
+        std::iter::once(self.line()).chain(self.if_gone.as_ref().map(IfGone::line))
+    }
+
     fn line(&self) -> String {
         if let Some(why) = &self.unreached {
             return format!("region {}: not reached: {why}", self.region);
@@ -177,6 +200,35 @@ impl RegionStatus {
             None => "WAL not listed".to_owned(),
         };
         format!("region {}: {backup}, {lag}", self.region)
+    }
+}
+
+impl IfGone {
+    fn line(&self) -> String {
+        let others: Vec<&str> = self.others_unreached.iter().map(RegionName::as_str).collect();
+        let beside = match others.is_empty() {
+            true => String::new(),
+            false => format!(" ({} could not be asked, and may hold some of it)", others.join(", ")),
+        };
+        format!("  if it vanished now: {}{beside}", self.words())
+    }
+
+    fn words(&self) -> String {
+        if !self.recoverable {
+            return "EVERYTHING lost, nothing could be recovered from the others".to_owned();
+        }
+        let end = match (self.to, self.seconds_earlier) {
+            (None, _) => "only older points could be reached".to_owned(),
+            (Some(to), Some(0)) => format!("recovery would end at {to}, as now"),
+            (Some(to), Some(seconds)) => format!("recovery would end at {to}, {} earlier", span(seconds)),
+            (Some(to), None) => format!("recovery would end at {to}"),
+        };
+        let lost = match (self.backups, self.segments) {
+            (Some(0), Some(0)) => "nothing lost".to_owned(),
+            (Some(backups), Some(segments)) => format!("{backups} backups and {segments} WAL segments lost"),
+            _ => "what it alone holds is not known".to_owned(),
+        };
+        format!("{lost}, {end}")
     }
 }
 

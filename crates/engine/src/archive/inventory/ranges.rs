@@ -68,7 +68,34 @@ impl Ranges {
     }
 }
 
+impl Ranges {
+    /// What several have together.
+    pub(super) fn together<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let mut ranges: Vec<SegmentRange> = all.flat_map(|one| one.0.iter().copied()).collect();
+        ranges.sort_by_key(|range| (range.first, range.last));
+        let mut joined: Vec<SegmentRange> = Vec::new();
+        for range in ranges {
+            match joined.last_mut() {
+                Some(before) if before.last.next().is_none_or(|next| range.first <= next) => {
+                    before.cover(&range);
+                }
+                _ => joined.push(range),
+            }
+        }
+        Self(joined)
+    }
+}
+
 impl SegmentRange {
+    /// Takes in a range that begins in this one or right behind it.
+    fn cover(&mut self, other: &Self) {
+        if other.last > self.last {
+            (self.last, self.last_stored) = (other.last, other.last_stored);
+        } else if other.last == self.last {
+            self.last_stored = earliest(self.last_stored, other.last_stored);
+        }
+    }
+
     /// Takes in the range right behind this one.
     fn join(&mut self, behind: &Self) {
         self.last = behind.last;
@@ -105,6 +132,19 @@ mod tests {
             for pair in ranges.as_slice().windows(2) {
                 prop_assert!(pair[0].last.0 + 1 < pair[1].first.0, "a gap lies between ranges");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn together_is_what_any_of_them_has(all in proptest::collection::vec(proptest::collection::vec(0u64..60, 0..40), 0..4)) {
+            let one = |numbers: &Vec<u64>| {
+                let mut ranges = Ranges::default();
+                numbers.iter().for_each(|number| ranges.add(SegmentNo(*number), Time::from_micros(1)));
+                ranges
+            };
+            let parts: Vec<Ranges> = all.iter().map(one).collect();
+            prop_assert_eq!(Ranges::together(parts.iter()), one(&all.concat()));
         }
     }
 

@@ -105,7 +105,9 @@ fn everything_well_is_one_window_and_exit_code_0() {
             "window: timeline 1 of system 77: 0/900190 (1970-01-01T00:03:20.000000Z) to 0/1500000 (stored 1970-01-01T00:17:00.000000Z), 2 backups",
             "backups: 2, newest 20310504T000002Z-0000000000000002 of 1970-01-01T00:03:20.000000Z",
             "region north: newest backup there, WAL up to date",
+            "  if it vanished now: nothing lost, recovery would end at 0/1500000, as now",
             "region south: newest backup there, WAL up to date",
+            "  if it vanished now: nothing lost, recovery would end at 0/1500000, as now",
         ]
     );
 }
@@ -166,4 +168,79 @@ fn more_lost_than_the_objective_allows_is_a_finding() {
     let mut seen = seen(&[(1, 4..=20)], vec![backup(1, 1, 8, 9)]);
     seen.rpo = Some(Duration::from_secs(60));
     assert_eq!(ids(&judge(&seen)), ["status.rpo-missed"]);
+}
+
+/// The same with WAL and backups of each region by itself.
+fn apart(
+    north: &[(u32, std::ops::RangeInclusive<u64>)],
+    south: &[(u32, std::ops::RangeInclusive<u64>)],
+) -> Seen {
+    let all: Vec<_> = north.iter().chain(south).cloned().collect();
+    let mut seen = seen(&all, vec![backup(1, 1, 8, 9), backup(2, 1, 15, 16)]);
+    let wal = seen.systems[0].wal.as_mut().unwrap();
+    wal.merged.histories = vec![tli(2)];
+    for (region, own) in wal.regions.iter_mut().zip([north, south]) {
+        region.wal = held(own);
+        region.wal.histories = vec![tli(2)];
+    }
+    seen
+}
+
+#[test]
+fn what_only_one_region_has_would_be_lost_with_it() {
+    let mut seen = apart(&[(1, 4..=20)], &[(1, 4..=17)]);
+    seen.systems[0].backups[1].regions = vec![region("north")];
+    let report = judge(&seen);
+    let [north, south] = &report.regions[..] else { panic!("two regions") };
+    let lost = IfGone {
+        backups: Some(1),
+        segments: Some(3),
+        to: Some(Lsn(18 * MIB)),
+        seconds_earlier: Some(3),
+        recoverable: true,
+        others_unreached: vec![],
+    };
+    assert_eq!(north.if_gone, Some(lost));
+    assert!(report.lines().contains(
+        &"  if it vanished now: 1 backups and 3 WAL segments lost, recovery would end at 0/1200000, 3 s earlier"
+            .to_owned()
+    ));
+    let south = south.if_gone.as_ref().unwrap();
+    assert_eq!((south.segments, south.seconds_earlier), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_region_without_which_nothing_is_left_is_told() {
+    let mut seen = apart(&[(1, 4..=20)], &[(1, 4..=20)]);
+    for backup in &mut seen.systems[0].backups {
+        backup.regions = vec![region("north")];
+    }
+    let report = judge(&seen);
+    let gone = |region: usize| report.regions[region].if_gone.clone().unwrap();
+    assert!(!gone(0).recoverable && gone(1).recoverable);
+    // A timeline whose history only the lost region had is no way for the others.
+    let mut seen = apart(&[(1, 4..=12), (2, 12..=20)], &[(1, 4..=12), (2, 12..=20)]);
+    seen.systems[0].wal.as_mut().unwrap().regions[1].wal.histories.clear();
+    let gone = judge(&seen).regions[0].if_gone.clone().unwrap();
+    assert_eq!((gone.to, gone.recoverable), (None, true));
+}
+
+#[test]
+fn of_a_region_that_could_not_be_asked_nobody_knows_what_it_alone_has() {
+    let mut seen = apart(&[(1, 4..=20)], &[]);
+    seen.regions[1].1 = Some("gone".to_owned());
+    let report = judge(&seen);
+    let south = report.regions[1].if_gone.as_ref().unwrap();
+    assert_eq!((south.backups, south.segments, south.to), (None, None, Some(Lsn(21 * MIB))));
+    let north = report.regions[0].if_gone.as_ref().unwrap();
+    assert_eq!((north.recoverable, &north.others_unreached), (false, &vec![region("south")]));
+    let said = "  if it vanished now: EVERYTHING lost, nothing could be recovered from the others (south could not be asked, and may hold some of it)";
+    assert!(report.lines().contains(&said.to_owned()), "{:?}", report.lines());
+}
+
+#[test]
+fn of_one_region_asked_alone_nobody_says_what_its_loss_would_cost() {
+    let mut seen = apart(&[(1, 4..=20)], &[]);
+    seen.regions.truncate(1);
+    assert_eq!(judge(&seen).regions[0].if_gone, None);
 }

@@ -1,17 +1,27 @@
 //! Events: what happened in a repository, kept in it, so that any other machine can tell.
 //!
-//! Commit point: the event itself; whoever must not be believed without one puts it before it goes on.
+//! Commit point: the event itself; whoever must not be believed without one puts it before it goes on. [`recent`] reads them back.
 
-use seawall_repo::compress::{Compression, Compressor};
+use std::collections::BTreeSet;
+
+use seawall_repo::compress::{Compression, Compressor, Decompressor};
+use seawall_repo::error::Fault;
 use seawall_repo::event::Event;
-use seawall_repo::id::RecordId;
-use seawall_repo::layout::{ObjectName, Place};
+use seawall_repo::id::{Generation, RecordId};
+use seawall_repo::layout::{Named, ObjectName, Place};
+use seawall_repo::object::WholeObject;
+use seawall_repo::time::Time;
 use seawall_store::RegionSet;
 use serde::Serialize;
 
 use crate::backup::{host_name, now};
 use crate::error::{Error, Result};
-use crate::repository::{Repository, WorldEntropy, put_everywhere};
+use crate::monitor::Finding;
+use crate::repository::{Repository, WorldEntropy, list_names, put_everywhere};
+
+const DAY_SECONDS: u64 = 86_400;
+/// Heads that are read in search of events: many more than two days have.
+const HEADS_MAX: usize = 500;
 
 /// Puts an event to every region of the set.
 ///
@@ -61,4 +71,59 @@ pub(crate) fn record_id(repository: &Repository) -> Result<RecordId> {
             "the clock of this host is far outside the years that can be written",
         )
     })
+}
+
+/// One event.
+///
+/// # Errors
+/// Missing, damaged, not believed, out of reach in every region, or sealed with keys that are not at hand.
+pub(crate) async fn read(repository: &Repository, name: &ObjectName) -> Result<Event> {
+    let open = |whole: &WholeObject<'_>, decompressor: &mut Decompressor| {
+        let generation = whole.head().generation();
+        let key = repository.keys().digest_key(generation, repository.trust().repository());
+        let missing = Fault::NeedsMetaKey { generation: generation.unwrap_or(Generation::FIRST) };
+        Event::open(whole, &key.ok_or_else(|| whole.head().fault(missing))?, decompressor)
+    };
+    Ok(repository.read_whole(name, open).await?.value)
+}
+
+/// Events of some kinds of this day and the one before (UTC, by their writers' clocks), oldest first. What cannot be read is a finding.
+///
+/// # Errors
+/// No region can be listed.
+pub(crate) async fn recent(
+    repository: &Repository,
+    place: &Place,
+    kinds: &[&str],
+    now: Time,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Event>> {
+    let mut names = BTreeSet::new();
+    for seconds in [now.seconds().saturating_sub(DAY_SECONDS), now.seconds()] {
+        let Some(day) = RecordId::new(seconds, &mut WorldEntropy::new(repository.world())) else { continue };
+        names.extend(list_names(repository.regions(), &place.events_of(day)).await?);
+    }
+    let mut events = Vec::new();
+    for name in names.iter().rev().filter(|name| matches!(name.named(), Named::Event { .. })).take(HEADS_MAX)
+    {
+        match one(repository, name, kinds).await {
+            Ok(event) => events.extend(event),
+            Err(error) => findings.push(Finding {
+                id: "repository.event-unreadable",
+                what: format!("{name} cannot be read: {error}"),
+                hint: None,
+            }),
+        }
+    }
+    events.sort_by_key(|event| event.at);
+    Ok(events)
+}
+
+async fn one(repository: &Repository, name: &ObjectName, kinds: &[&str]) -> Result<Option<Event>> {
+    let head = repository.read_head(name).await?.value;
+    let what = head.head().header().get("what").and_then(serde_json::Value::as_str);
+    if !what.is_some_and(|what| kinds.contains(&what)) {
+        return Ok(None);
+    }
+    read(repository, name).await.map(Some)
 }

@@ -18,7 +18,7 @@ pub fn repository_settings(settings: &ClusterSettings) -> RepositorySettings {
         id: repository.id,
         owner: repository.owner,
         acknowledge: match repository.ack {
-            Ack::All => Acknowledge::All,
+            Ack::All { degrade } => Acknowledge::Healthy { degrade },
             Ack::AtLeast(count) => Acknowledge::AtLeast(count.get()),
         },
         levels: repository.levels,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use seawall_engine::archive::fetch::{FetchAnswer, FetchFrom, FetchRequest, fetch as fetch_file};
 use seawall_engine::archive::plan_file::PlanFile;
-use seawall_engine::archive::push::push as push_file;
+use seawall_engine::archive::push::{Archiving, archive};
 use seawall_engine::repository::Secrets;
 use seawall_engine::words::World;
 use seawall_engine::{Error, Result};
@@ -31,18 +31,21 @@ pub fn run(command: WalCommand, global: &Global, output: &Output) -> Result<Outc
 fn push(args: &PushArgs, global: &Global, output: &Output) -> Result<Outcome> {
     let settings = args.cluster.resolve(global)?;
     let world = World::system();
-    open::runtime()?.block_on(async {
-        // No limit of backups here: WAL that waits is what would be lost.
-        let repository = open::as_writer(&settings, None, &world).await?;
-        let data_directory = match runs_in(&args.path) {
-            Some(here) => here,
-            None => open::data_directory(&settings)?,
-        };
-        let report = push_file(&repository, &data_directory, &args.path).await?;
-        // Into the server's log; its exit code says only whether PostgreSQL may remove the file.
-        report.findings.iter().for_each(|finding| output.finding(finding));
-        Ok(Outcome::Done)
-    })
+    let data_directory = match runs_in(&args.path) {
+        Some(here) => here,
+        None => open::data_directory(&settings)?,
+    };
+    // No limit of backups here: WAL that waits is what would be lost.
+    let archiving = Archiving {
+        settings: &open::repository_settings(&settings),
+        cluster: &settings.name,
+        key_file: &settings.repository.writer_key_file,
+        data_directory: &data_directory,
+    };
+    let report = open::runtime()?.block_on(archive(&archiving, &args.path, &world))?;
+    // Into the server's log; its exit code says only whether PostgreSQL may remove the file.
+    report.findings.iter().for_each(|finding| output.finding(finding));
+    Ok(Outcome::Done)
 }
 
 /// The data directory in which PostgreSQL runs its archive_command: it is where `%p` begins, also for a successor that was restored

@@ -115,8 +115,11 @@ pub enum Encryption {
 /// When WAL counts as archived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ack {
-    /// In every region.
-    All,
+    /// In every region but those that have been away for some time.
+    All {
+        /// How long.
+        degrade: Duration,
+    },
     /// In at least so many.
     AtLeast(NonZeroUsize),
 }

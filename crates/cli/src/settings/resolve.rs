@@ -258,9 +258,18 @@ impl Picker<'_> {
 
     fn ack(&mut self, regions: usize) -> Ack {
         const PATH: &str = "repository.ack";
+        const DEGRADE: &str = "repository.ack_degrade";
+        let degrade = self.duration(DEGRADE).unwrap_or_default();
         match self.value(PATH) {
             Some(Value::Integer(number)) => match usize::try_from(number).ok().and_then(NonZeroUsize::new) {
-                Some(number) if number.get() <= regions => return Ack::AtLeast(number),
+                Some(number) if number.get() <= regions => {
+                    if self.entry(DEGRADE).is_some() {
+                        let what = format!("{DEGRADE} does nothing beside {PATH} = {number}");
+                        let hint = "a number is never relaxed: leave it out, or set ack = \"all\"";
+                        self.problem("settings.no-effect", DEGRADE, &what, Some(hint.into()));
+                    }
+                    return Ack::AtLeast(number);
+                }
                 Some(number) => {
                     let what = format!("{PATH} wants {number} regions, and there are {regions}");
                     self.problem("settings.ack", PATH, &what, Some("add regions, or ack = \"all\"".into()));
@@ -275,7 +284,7 @@ impl Picker<'_> {
             Some(Value::Text(text)) if text == "all" => {}
             _ => self.problem("settings.value", PATH, &format!("{PATH} wants {}", Kind::Ack.wanted()), None),
         }
-        Ack::All
+        Ack::All { degrade }
     }
 
     fn recipients(&mut self) -> Vec<Recipient> {

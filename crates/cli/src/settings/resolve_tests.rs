@@ -24,7 +24,7 @@ fn refusal(text: &str) -> (&'static str, String) {
 #[test]
 fn defaults_fill_what_nobody_sets() {
     let cluster = orders(REGION);
-    assert_eq!(cluster.repository.ack, Ack::All);
+    assert_eq!(cluster.repository.ack, Ack::All { degrade: Duration::from_secs(60) });
     assert_eq!(cluster.repository.levels, Levels { backup: 3, wal: 1 });
     assert_eq!(cluster.repository.writer_key_file, Path::new("/var/lib/seawall/orders.key"));
     assert_eq!(cluster.repository.encryption, Encryption::Aes256Gcm);
@@ -89,6 +89,11 @@ fn a_rule_no_region_can_meet_is_refused() {
     assert_eq!(id, "settings.ack");
     assert_eq!(what, "s.toml:4: repository.ack wants 2 regions, and there are 1");
     assert_eq!(refusal(&format!("[repository]\nack = 0\n{REGION}")).0, "settings.value");
+    let (id, what) = refusal(&format!("[repository]\nack = 1\nack_degrade = \"5m\"\n{REGION}"));
+    assert_eq!(id, "settings.no-effect");
+    assert_eq!(what, "s.toml:5: repository.ack_degrade does nothing beside repository.ack = 1");
+    let degrade = orders(&format!("[repository]\nack_degrade = \"5m\"\n{REGION}")).repository.ack;
+    assert_eq!(degrade, Ack::All { degrade: Duration::from_secs(300) });
 }
 
 #[test]

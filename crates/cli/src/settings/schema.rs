@@ -169,7 +169,14 @@ pub const KEYS: &[Key] = &[
         "repository.ack",
         Kind::Ack,
         Some("all"),
-        "In how many regions a WAL segment must be stored before PostgreSQL is told that it is archived.",
+        "In which regions a WAL segment must be stored before PostgreSQL is told that it is archived: \"all\" that are healthy, or so many of them.",
+    ),
+    key(
+        "repository.ack_degrade",
+        Kind::Duration,
+        Some("60s"),
+        "With ack = \"all\": a region to which every call has failed for so long is done without, with an alarm, until it answers again. \
+         Whoever wants no such relief sets ack to the number of regions.",
     ),
     key("repository.compression", Kind::Compression, Some("zstd:3"), "How backups are compressed."),
     key(

@@ -5,6 +5,7 @@
 //! other servers of the cluster in [`standby`].
 
 pub(crate) mod by_wal;
+pub(crate) mod clouds;
 pub(crate) mod documented;
 pub(crate) mod regions;
 pub(crate) mod standby;

@@ -3,41 +3,100 @@
 //! Commit point: the object under the file's own name, put last. Success (PostgreSQL may then remove its file) means that the
 //! acknowledgement rule is met and that no region that answered holds another file under that name. Pushing the same file
 //! again, from this host or another, after a kill or a lost answer, is success; nothing is ever overwritten, and nothing of
-//! PostgreSQL's is touched. A rule that cannot be met is an error however long it lasts: PostgreSQL keeps the file and tries
-//! again. Deliberately does not look ahead and does not relax the rule with time.
+//! PostgreSQL's is touched. A rule that cannot be met is an error: PostgreSQL keeps the file and tries again. Only where the settings
+//! want every *healthy* region is a region done without, after it has failed for as long as they say; that is alarm and event.
+//! Deliberately does not look ahead.
 
+mod away;
 mod existing;
 mod identity;
 mod indexing;
 mod put;
 mod report;
+mod rule;
 mod seal;
 mod source;
 mod stream;
+mod tell;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use seawall_pg::wal_page::LONG_HEADER_BYTES;
 use seawall_pg::{History, SegmentName, Timeline, WalFileName};
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::wal_object::WalFacts;
+use seawall_store::{Regions, World};
 
+use self::away::AwayRegions;
 use self::identity::{Ancestry, Identity, identify};
 use self::indexing::Plan;
 use self::put::{Outcome, Putting, Stop};
 pub use self::report::{HeldBy, LackedBy, PushReport, Stored};
 use self::seal::Sealing;
 use self::source::WalSource;
+pub(crate) use self::tell::done_without;
 use super::place::adopted;
 use crate::backup::{host_name, now};
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
-use crate::repository::Repository;
+use crate::repository::{
+    Acknowledge, Expecting, HostKeys, Repository, RepositorySettings, Secrets, open_regions,
+};
+use crate::words::ClusterName;
 
-/// Where fewer copies than regions are enough, a region may be so much slower than the first.
-const LAG_MAX: Duration = Duration::from_secs(10);
+/// Whose WAL goes where, for [`archive`].
+#[derive(Debug, Clone, Copy)]
+pub struct Archiving<'a> {
+    /// The repository.
+    pub settings: &'a RepositorySettings,
+    /// The cluster.
+    pub cluster: &'a ClusterName,
+    /// This host's key file; what is to be remembered of regions stands beside it.
+    pub key_file: &'a Path,
+    /// Where the server's files are.
+    pub data_directory: &'a Path,
+}
+
+/// Opens the repository and pushes one file, with what the host's last pushes learned of regions that do not answer.
+///
+/// # Errors
+/// As [`Repository::open`] and [`push`].
+pub async fn archive(archiving: &Archiving<'_>, path: &Path, world: &World) -> Result<PushReport> {
+    let keys = HostKeys::load(archiving.key_file)?;
+    let mut memory = AwayRegions::load(archiving.key_file, &keys, world);
+    let repository = open(archiving, &memory, world).await?;
+    push_with(&repository, archiving.data_directory, path, &mut memory).await
+}
+
+/// Opens it without waiting for regions that are away, unless without them it cannot be.
+async fn open(archiving: &Archiving<'_>, memory: &AwayRegions, world: &World) -> Result<Repository> {
+    let Archiving { settings, cluster, key_file, .. } = archiving;
+    let regions = open_regions(settings, Expecting::Repository, None, world)?;
+    let secrets = Secrets::Host(key_file.to_path_buf());
+    let left = leave_alone(&regions, memory);
+    let opened = Repository::open_in(regions.clone(), settings, cluster, &secrets, world).await;
+    match opened {
+        Err(error) if left && error.kind() == crate::Kind::Unavailable => {
+            regions.iter().for_each(seawall_store::Region::try_again);
+            Repository::open_in(regions, settings, cluster, &secrets, world).await
+        }
+        opened => opened,
+    }
+}
+
+/// Leaves regions alone that failed before, unless all did; whether there are any.
+fn leave_alone(regions: &Regions, memory: &AwayRegions) -> bool {
+    let known = regions.iter().filter_map(|region| Some((region, memory.of(region.name())?)));
+    let known: Vec<_> = known.collect();
+    if known.len() == regions.len() {
+        return false;
+    }
+    for (region, away) in &known {
+        region.leave_alone(format!("away since {}: {}", away.since, away.why));
+    }
+    !known.is_empty()
+}
 
 /// Stores the file that `path` names (`%p`: from the data directory where it is relative).
 ///
@@ -46,7 +105,17 @@ const LAG_MAX: Duration = Duration::from_secs(10);
 /// the cluster has not adopted; no key file of a host. `data`: a region holds another file under the name. `unavailable`:
 /// too few regions hold it now; nothing is lost.
 pub async fn push(repository: &Repository, data_directory: &Path, path: &Path) -> Result<PushReport> {
-    repository.writer()?;
+    let mut memory = AwayRegions::nothing(repository.world());
+    push_with(repository, data_directory, path, &mut memory).await
+}
+
+async fn push_with(
+    repository: &Repository,
+    data_directory: &Path,
+    path: &Path,
+    memory: &mut AwayRegions,
+) -> Result<PushReport> {
+    let key = repository.writer()?;
     let source = look(repository, data_directory, path).await?;
     let place = Place { cluster: repository.cluster().clone(), system: source.control.system_identifier };
     adopted(repository, &place).await?;
@@ -54,13 +123,19 @@ pub async fn push(repository: &Repository, data_directory: &Path, path: &Path) -
     let mut findings = repository.take_findings();
     findings.extend(unparsed(&source, &identity));
     let plan = Plan::new(source.file, identity, history);
-    let facts = facts(repository, place, &source)?;
+    let facts = facts(repository, place.clone(), &source)?;
     let name = facts.name();
     let sealing = Sealing { repository: repository.clone(), facts };
-    let putting = Putting::new(repository, sealing, Arc::clone(&source), plan);
-    let outcome = match putting.run().await {
+    findings.extend(memory.ignored.take().as_deref().map(tell::ignored));
+    let putting = Putting::new(repository, sealing, Arc::clone(&source), plan, memory);
+    let put = putting.run().await;
+    if let Ok(outcome) = &put {
+        findings.extend(tell::regions(repository, &place, outcome, memory).await);
+    }
+    findings.extend(memory.keep(&repository.record().repository, key));
+    let outcome = match put {
         Ok(outcome) if outcome.verdict.met => outcome,
-        Ok(outcome) => return Err(too_few(&source, &outcome)),
+        Ok(outcome) => return Err(too_few(repository, &source, &outcome)),
         Err(Stop::Failed(error)) => return Err(error),
         Err(Stop::Conflict(copy)) => return Err(copy.error(repository)),
         Err(Stop::Unbelieved { region, name, why }) => {
@@ -73,7 +148,8 @@ pub async fn push(repository: &Repository, data_directory: &Path, path: &Path) -
         }
     };
     findings.extend(outcome.not_indexed.as_ref().map(|why| not_indexed(&source, why)));
-    findings.extend(outcome.failed.iter().map(|(region, why)| {
+    let behind = outcome.failed.iter().filter(|(region, _)| !outcome.away.contains(region));
+    findings.extend(behind.map(|(region, why)| {
         Finding {
             id: "archive.region-behind",
             what: format!("region {region} lacks {name}: {why}"),
@@ -195,7 +271,7 @@ fn report(source: &WalSource, outcome: Outcome, findings: Vec<Finding>) -> PushR
     }
 }
 
-fn too_few(source: &WalSource, outcome: &Outcome) -> Error {
+fn too_few(repository: &Repository, source: &WalSource, outcome: &Outcome) -> Error {
     let verdict = &outcome.verdict;
     let error = Error::unavailable(
         "archive.too-few-regions",
@@ -210,7 +286,14 @@ fn too_few(source: &WalSource, outcome: &Outcome) -> Error {
         .failed
         .iter()
         .fold(error, |error, (region, why)| error.fact("region", format!("{region}: {why}")));
-    error.hint("nothing is lost: PostgreSQL keeps the file and tries again; bring the region back, or set repository.ack to the number of copies that are enough")
+    let error = error.hint("nothing is lost: PostgreSQL keeps the file and tries again; bring the region back, or set repository.ack to the number of copies that are enough");
+    match repository.acknowledge() {
+        Acknowledge::Healthy { degrade } if !outcome.verdict.holding.is_empty() => error.hint(format!(
+            "once a region has failed for {} s (repository.ack_degrade) WAL is acknowledged without it",
+            degrade.as_secs()
+        )),
+        _ => error,
+    }
 }
 
 #[cfg(test)]

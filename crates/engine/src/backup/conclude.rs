@@ -18,9 +18,21 @@ use super::report::{BackupReport, LeftOut};
 use super::run::{Finished, Job, clock_unusable};
 use crate::archive::chapters::write_missing;
 use crate::error::{Error, Result};
-use crate::monitor::Recorded;
+use crate::events;
+use crate::monitor::{Finding, Recorded};
 use crate::repository::{WorldEntropy, put_everywhere, reason};
 use crate::source::libc;
+
+/// The word of the event that a region lacks a backup.
+const LEFT_OUT: &str = "region-left-out";
+
+/// Its particulars.
+#[derive(serde::Serialize)]
+struct LeftOutEvent {
+    backup: BackupId,
+    region: String,
+    reason: String,
+}
 
 impl Job<'_> {
     pub(super) fn manifest(&self, finished: &Finished) -> Result<Manifest> {
@@ -118,6 +130,28 @@ impl Job<'_> {
         let (place, history) = (&self.prepared.place, &self.prepared.history);
         let size = self.facts.wal_segment_size;
         write_missing(self.repository, self.set, place, size, history, start).await.chapters
+    }
+
+    /// Tells the regions that hold the backup which ones lack it, and why: whoever looks later must not have to guess.
+    pub(super) async fn tell_left_out(&self) {
+        for gone in self.set.detached() {
+            let left_out = LeftOutEvent {
+                backup: self.backup,
+                region: gone.region.to_string(),
+                reason: reason(&gone.reason),
+            };
+            let place = &self.prepared.place;
+            if let Err(error) = events::tell(self.repository, self.set, place, LEFT_OUT, &left_out).await {
+                self.monitor.finding(&Finding {
+                    id: "backup.event-not-stored",
+                    what: format!(
+                        "that region {} lacks this backup could not be written: {error}",
+                        gone.region
+                    ),
+                    hint: None,
+                });
+            }
+        }
     }
 
     pub(super) fn report(

@@ -151,6 +151,7 @@ pub async fn run(
     job.commit(&manifest).await?;
     let took = repository.world().clock.monotonic().saturating_sub(began);
     after_manifest(&set, &prepared.place, &word, monitor.as_ref()).await;
+    job.tell_left_out().await;
     let chapters = job.chapters(manifest.header.start).await;
     repository.take_findings().iter().for_each(|finding| monitor.finding(finding));
     Ok(job.report(&manifest, finished, took, chapters, recorder.recorded()))

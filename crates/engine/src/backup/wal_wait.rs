@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 /// Between two looks: short at first, because most often WAL is on its way already, then longer.
 const POLL_FIRST: Duration = Duration::from_millis(20);
 const POLL_LONGEST: Duration = Duration::from_millis(500);
+/// How much longer than the first region another may take to get the WAL.
+const LAG_MAX: Duration = Duration::from_secs(90);
 
 /// The WAL of a backup.
 #[derive(Debug, Clone)]
@@ -55,16 +57,22 @@ fn files(timeline: Timeline, start: Lsn, stop: Lsn, size: WalSegmentSize) -> Vec
     files
 }
 
-/// Waits at most `limit`; regions that lack something by then are let go with the name of what they lack.
+/// Waits at most `limit`; regions that lack something by then are let go with the name of what they lack. Once one region has all of
+/// it, the others are given [`LAG_MAX`]: what is archived without them does not come.
 pub(super) async fn wait(set: &RegionSet, wal: &NeededWal, limit: Duration, world: &World) -> Result<()> {
     let files = files(wal.timeline, wal.start, wal.stop, wal.beside.size);
     let (mut shown, mut pause) = (HashMap::new(), POLL_FIRST);
     let clock = &world.clock;
-    let deadline = clock.monotonic().saturating_add(limit);
+    let mut deadline = clock.monotonic().saturating_add(limit);
+    let mut complete = false;
     loop {
         let lacking = lacking(set, wal, &files, &mut shown).await?;
         if lacking.is_empty() {
             return Ok(());
+        }
+        if !complete && lacking.len() < set.attached().len() {
+            complete = true;
+            deadline = deadline.min(clock.monotonic().saturating_add(LAG_MAX));
         }
         if clock.monotonic() >= deadline {
             let first = lacking.first().map(|(_, what)| what.clone()).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! be asked, are said beside the list and never mistaken for "no backup".
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use seawall_repo::id::{BackupId, SystemId};
@@ -56,6 +57,8 @@ pub struct Catalog {
     pub unbelieved: Vec<(Place, BackupId)>,
 }
 
+/// A region whose next name comes so much later than another region's is told as unreached, not waited for.
+const LIST_LAG_MAX: Duration = Duration::from_secs(30);
 /// Heads of manifests that are read at the same time.
 const HEADS_AT_ONCE: usize = 16;
 
@@ -93,7 +96,7 @@ impl Repository {
 
     async fn add_system(&self, place: &Place, catalog: &mut Catalog) -> Result<()> {
         let mut shown: BTreeMap<ObjectName, Vec<Held>> = BTreeMap::new();
-        let mut listed = self.regions().list_all(&place.manifests());
+        let mut listed = self.regions().list_all_within(&place.manifests(), LIST_LAG_MAX);
         while let Some(entry) = listed.next().await {
             match entry {
                 Listed::Object { name, held, .. } => {

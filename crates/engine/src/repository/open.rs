@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use seawall_repo::error::ObjectError;
@@ -28,6 +29,8 @@ use crate::monitor::Finding;
 const RECORD_BYTES_MAX: u64 = 1 << 20;
 const IDENTITY_FILE_BYTES_MAX: u64 = 1 << 20;
 const PASSPHRASE_BYTES_MAX: u64 = 4096;
+/// A region that shows no names for so long after another has is done without: PostgreSQL may be waiting.
+const LIST_LAG_MAX: Duration = Duration::from_secs(10);
 
 impl Repository {
     /// Opens the repository for one cluster.
@@ -270,11 +273,11 @@ async fn load_certificates(regions: &Regions, trust: &mut Trust, noticed: &mut V
     Ok(())
 }
 
-/// Names below a prefix that this version knows, from all regions that answer; at least one must.
+/// Names below a prefix that this version knows, from all regions that answer in time; at least one must. For short listings.
 pub(crate) async fn list_names(regions: &Regions, prefix: &str) -> Result<Vec<ObjectName>> {
     let mut names = Vec::new();
     let (mut broken, mut last) = (0, None);
-    let mut listed = regions.list_all(prefix);
+    let mut listed = regions.list_all_within(prefix, LIST_LAG_MAX);
     while let Some(entry) = listed.next().await {
         match entry {
             Listed::Object { name, .. } => names.extend(ObjectName::parse(&name)),

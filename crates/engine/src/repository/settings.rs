@@ -31,9 +31,14 @@ impl RegionSettings {
 /// When WAL counts as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Acknowledge {
-    /// In every region.
+    /// In every region, however long one is away.
     #[default]
     All,
+    /// In every region but those to which every call has failed for this long; in one at least.
+    Healthy {
+        /// How long.
+        degrade: std::time::Duration,
+    },
     /// In at least so many.
     AtLeast(usize),
 }

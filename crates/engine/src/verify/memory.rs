@@ -3,12 +3,8 @@
 //! Promises: a place is believed only from an event that this host signed: who takes another host must not make this one skip what it
 //! spoiled. Deliberately not the report: findings are counted here, and found again by whoever looks.
 
-use seawall_repo::compress::Decompressor;
-use seawall_repo::error::{Fault, ObjectError};
-use seawall_repo::event::Event;
 use seawall_repo::id::WriterId;
 use seawall_repo::layout::{Named, ObjectName, Place as Folder};
-use seawall_repo::object::WholeObject;
 use seawall_repo::time::Time;
 use seawall_store::RegionName;
 use serde::{Deserialize, Serialize};
@@ -109,16 +105,7 @@ async fn read(repository: &Repository, name: &ObjectName, wanted: &Wanted<'_>) -
     if head.head().header().get("what").and_then(Value::as_str) != Some(WHAT) {
         return None;
     }
-    let open = |whole: &WholeObject<'_>,
-                decompressor: &mut Decompressor|
-     -> std::result::Result<Event, ObjectError> {
-        let generation = whole.head().generation();
-        let key = repository.keys().digest_key(generation, repository.trust().repository());
-        let missing =
-            Fault::NeedsMetaKey { generation: generation.unwrap_or(seawall_repo::id::Generation::FIRST) };
-        Event::open(whole, &key.ok_or_else(|| whole.head().fault(missing))?, decompressor)
-    };
-    let event = repository.read_whole(name, open).await.ok()?.value;
+    let event = events::read(repository, name).await.ok()?;
     let place: Place = serde_json::from_value(event.detail.get("place")?.clone()).ok()?;
     let same = place.depth == wanted.depth && place.regions.iter().eq(&wanted.regions);
     same.then_some((event.at, place))

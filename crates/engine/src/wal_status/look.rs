@@ -8,6 +8,7 @@ use seawall_repo::time::Time;
 use seawall_store::RegionName;
 
 use crate::archive::inventory::{WalInventories, load_with};
+use crate::archive::push::done_without;
 use crate::error::Result;
 use crate::holes::{Acknowledgements, Asked, PlaceWal, acknowledgements, gaps};
 use crate::monitor::Finding;
@@ -64,6 +65,7 @@ pub(crate) async fn look(repository: &Repository, now: Time) -> Result<Looked> {
     for adoption in repository.adoptions().await? {
         let place = Place { cluster: repository.cluster().clone(), system: adoption.system };
         let lineage = Lineage { system: adoption.system, after: adoption.after, adopted: adoption.adopted };
+        looked.findings.extend(done_without(repository, &place, now).await?);
         looked.places.push(one(repository, place, lineage, &catalog, &mut looked.findings).await?);
     }
     let known: Vec<PlaceWal<'_>> = looked

@@ -1,26 +1,31 @@
 //! Putting the objects of one WAL file to every region at the same time, and what each region's answer means.
 //!
 //! Promises: a region gets the object under the plain name only if it holds every part; nothing is overwritten; a region that
-//! holds another file under one of the names stops the push, whatever the others say.
+//! holds another file under one of the names stops the push, whatever the others say; a region that is away is asked for a sign of life
+//! before it gets anything, and what became of each region is remembered for the next push.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use seawall_repo::keys::{Digest, DigestKey};
+use seawall_repo::layout::Named;
 use seawall_repo::layout::ObjectName;
 use seawall_repo::object::SealedObject;
 use seawall_store::{
-    Ack, DetachReason, PerRegion, Put, RegionName, RegionSet, StoreError, Verdict, acknowledge,
+    DetachReason, PerRegion, Put, Region, RegionName, RegionSet, StoreError, Verdict, acknowledge,
 };
 
+use super::away::{Away, AwayRegions};
 use super::existing::{Digested, Found, compare};
 use super::indexing::Plan;
 use super::report::Stored;
+use super::rule;
 use super::seal::Sealing;
 use super::source::WalSource;
 use crate::archive::conflict::OtherCopy;
 use crate::error::Error;
-use crate::repository::{Acknowledge, Repository};
+use crate::repository::Repository;
 
 /// What the regions said in the end.
 #[derive(Debug)]
@@ -30,6 +35,10 @@ pub(super) struct Outcome {
     pub(super) stored: Vec<(RegionName, Stored)>,
     /// Regions that do not, and why.
     pub(super) failed: Vec<(RegionName, String)>,
+    /// Those of them that count as away: the rule does without them.
+    pub(super) away: Vec<RegionName>,
+    /// Regions that answer again, and what was known of them.
+    pub(super) returned: Vec<(RegionName, Away)>,
     /// Bytes of the objects as sealed.
     pub(super) sealed_bytes: u64,
     /// Why a segment was stored without an index of its records.
@@ -59,6 +68,11 @@ pub(super) struct Putting<'a> {
     sealing: Sealing,
     source: Arc<WalSource>,
     set: RegionSet,
+    memory: &'a mut AwayRegions,
+    /// When the work with the regions began, in the memory's time.
+    began: Duration,
+    /// Regions that were not tried, for they were a moment ago.
+    untried: Vec<RegionName>,
     sealed_bytes: u64,
     plan: Arc<Plan>,
     not_indexed: Option<String>,
@@ -76,18 +90,33 @@ impl<'a> Putting<'a> {
         sealing: Sealing,
         source: Arc<WalSource>,
         plan: Plan,
+        memory: &'a mut AwayRegions,
     ) -> Self {
-        let set = repository.regions().set();
-        // Where some copies are enough, a region that hangs must not hold the server's archiver up.
-        let set = match repository.acknowledge() {
-            Acknowledge::All => set,
-            Acknowledge::AtLeast(_) => set.with_lag_max(super::LAG_MAX),
-        };
-        Self { repository, sealing, source, set, sealed_bytes: 0, plan: Arc::new(plan), not_indexed: None }
+        let (rule, began) = (repository.acknowledge(), memory.now());
+        // A region that hangs must not hold the server's archiver up for longer than the rule asks for.
+        let mut set = repository.regions().set().with_quorum(rule::quorum(rule));
+        for region in repository.regions().iter() {
+            if let Some(lag_max) = rule::lag_max(rule, memory.of(region.name()), began) {
+                set = set.with_lag_max_of(region.name(), lag_max);
+            }
+        }
+        Self {
+            repository,
+            sealing,
+            source,
+            set,
+            memory,
+            began,
+            untried: Vec::new(),
+            sealed_bytes: 0,
+            plan: Arc::new(plan),
+            not_indexed: None,
+        }
     }
 
     /// Puts all of it.
     pub(super) async fn run(mut self) -> Step<Outcome> {
+        self.try_away().await;
         let answers =
             if self.source.is_parted() { self.put_parted().await? } else { self.put_whole().await? };
         let mut stored = Vec::new();
@@ -110,18 +139,67 @@ impl<'a> Putting<'a> {
                 }
             }
         }
-        let rule = match self.repository.acknowledge() {
-            Acknowledge::All => Ack::All,
-            Acknowledge::AtLeast(count) => Ack::AtLeast(count),
-        };
-        let verdict = acknowledge(rule, self.repository.regions().len(), &PerRegion::new(puts));
+        let (away, returned) = self.remember(&stored, &failed);
+        let (rule, regions) = (self.repository.acknowledge(), self.repository.regions().len());
+        let verdict = acknowledge(rule::ack(rule, regions, away.len()), regions, &PerRegion::new(puts));
         Ok(Outcome {
             verdict,
             stored,
             failed,
+            away,
+            returned,
             sealed_bytes: self.sealed_bytes,
             not_indexed: self.not_indexed,
         })
+    }
+
+    /// Remembers what became of each region: those that count as away now, and those that answer again.
+    fn remember(
+        &mut self,
+        stored: &[(RegionName, Stored)],
+        failed: &[(RegionName, String)],
+    ) -> (Vec<RegionName>, Vec<(RegionName, Away)>) {
+        for (region, why) in failed.iter().filter(|(region, _)| !self.untried.contains(region)) {
+            self.memory.failed(region, self.began, why);
+        }
+        let returned = stored
+            .iter()
+            .filter_map(|(region, _)| Some((region.clone(), self.memory.answered(region)?)))
+            .collect();
+        let (rule, now) = (self.repository.acknowledge(), self.memory.now());
+        let is_away = |region: &&RegionName| rule::is_away(rule, self.memory.of(region), now);
+        let away = failed.iter().map(|(region, _)| region).filter(is_away).cloned().collect();
+        (away, returned)
+    }
+
+    /// Of the regions that failed before: one whose time it is not is left alone, one that counts as away is asked for a sign of life
+    /// first, and the others are tried as any.
+    async fn try_away(&mut self) {
+        let (repository, rule) = (self.repository, self.repository.acknowledge());
+        let failed: Vec<&Region> =
+            repository.regions().iter().filter(|region| self.memory.of(region.name()).is_some()).collect();
+        // Whom the rule cannot do without is tried whatever the time.
+        let needed = repository.regions().len() - failed.len() < rule::quorum(rule);
+        let mut trials = Vec::new();
+        for region in failed {
+            let Some(known) = self.memory.of(region.name()) else { continue };
+            if !needed && !rule::is_due(rule, known, self.began) {
+                let why = format!("away since {}, not tried again yet: {}", known.since, known.why);
+                self.set.detach(region.name(), DetachReason::Failed(why));
+                self.untried.push(region.name().clone());
+                continue;
+            }
+            region.try_again();
+            if rule::is_away(rule, Some(known), self.began) {
+                trials.push(sign_of_life(region, repository));
+            }
+        }
+        for (region, sign) in futures::future::join_all(trials).await {
+            if let Err(why) = sign {
+                region.leave_alone(why.clone());
+                self.set.detach(region.name(), DetachReason::Failed(why));
+            }
+        }
     }
 
     async fn put_whole(&mut self) -> Step<Answers> {
@@ -217,6 +295,21 @@ impl<'a> Putting<'a> {
             }
         }
     }
+}
+
+/// Whether a region answers at all, asked for an object that every region has.
+async fn sign_of_life<'a>(
+    region: &'a Region,
+    repository: &Repository,
+) -> (&'a Region, std::result::Result<(), String>) {
+    let marker = Named::Seawall.to_name();
+    let sign = match repository.world().within(rule::TRIAL, region.exists(marker.as_str())).await {
+        Some(Ok(true)) => Ok(()),
+        Some(Ok(false)) => Err("it shows no repository".to_owned()),
+        Some(Err(error)) => Err(error.chain()),
+        None => Err(format!("no sign of life within {} s", rule::TRIAL.as_secs())),
+    };
+    (region, sign)
 }
 
 /// Reading and sealing, away from the runtime's threads.

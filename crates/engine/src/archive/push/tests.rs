@@ -3,6 +3,8 @@
 use seawall_pg::SystemIdentifier;
 use seawall_store::faulty::{CallKind, Fault, Rule};
 
+mod push_by_push;
+
 use super::*;
 use crate::Kind;
 use crate::archive::testing::{Bench, SYSTEM, first_page};

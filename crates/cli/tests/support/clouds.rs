@@ -1,0 +1,154 @@
+//! Regions in simulators that are processes of their own, so that they can be stopped, killed and started again.
+//!
+//! Each is this test program over again, told by its environment to serve. What is shown on them alone is *simulated*.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use seawall_gcsim::{Answer, Control, Fault, Operation, Options, Simulator, When};
+use seawall_testkit::{Context as _, Failure, Result, Scratch};
+
+const LISTEN: &str = "SEAWALL_TEST_CLOUD_LISTEN";
+const DATA: &str = "SEAWALL_TEST_CLOUD_DATA";
+const BUCKET: &str = "acme-dr";
+
+/// A region: a simulator with one bucket.
+pub(crate) struct Cloud {
+    name: &'static str,
+    home: Scratch,
+    child: Option<Child>,
+    address: SocketAddr,
+}
+
+impl Cloud {
+    /// Starts one.
+    pub(crate) fn start(name: &'static str, location: &str) -> Result<Self> {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut cloud = Self { name, home: Scratch::new()?, child: None, address: listen };
+        cloud.serve()?;
+        let control = cloud.control();
+        control.create_bucket(BUCKET, location).context(|| "making a bucket".to_owned())?;
+        control.rate_limit(false).context(|| "settings of a simulator".to_owned())?;
+        Ok(cloud)
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        let told = self.home.path().join("address");
+        let _gone = std::fs::remove_file(&told);
+        let child = Command::new(std::env::current_exe()?)
+            .args(["--ignored", "--exact", &serving(), "--nocapture"])
+            .env(LISTEN, self.address.to_string())
+            .env(DATA, self.home.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context(|| "starting a simulator".to_owned())?;
+        self.child = Some(child);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(30) {
+            if let Ok(text) = std::fs::read_to_string(&told)
+                && let Ok(address) = text.trim().parse()
+            {
+                self.address = address;
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Failure::new("the simulator named no address"))
+    }
+
+    /// What tests speak to.
+    pub(crate) fn control(&self) -> Control {
+        Control::new(self.address)
+    }
+
+    /// Its part of the settings.
+    pub(crate) fn settings(&self, credentials: &Path) -> String {
+        format!(
+            "[[repository.region]]\nname = \"{}\"\nurl = \"gs://{BUCKET}/pg\"\nendpoint = \"http://{}\"\ncredentials_file = \"{}\"\n",
+            self.name,
+            self.address,
+            credentials.display()
+        )
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let child = self.child.as_ref().ok_or_else(|| Failure::new("the simulator is gone"))?;
+        let status = Command::new("kill").args([signal, &child.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { Err(Failure::new("no signal could be sent")) }
+    }
+
+    /// Hangs from now on: connections are taken, and nothing is answered.
+    pub(crate) fn stop(&self) -> Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// Goes on.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.signal("-CONT")
+    }
+
+    /// Is gone from now on: connections are refused.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Is there again, at its address, with all it had.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.serve()
+    }
+
+    /// Puts are answered with this status from now on.
+    pub(crate) fn refuse_puts(&self, status: u16, reason: &str) -> Result<()> {
+        let answer = Answer {
+            status,
+            reason: Some(reason.to_owned()),
+            message: Some("as the test wants it".to_owned()),
+            retry_after: None,
+        };
+        let when = When { operations: vec![Operation::ObjectPut], ..When::default() };
+        let fault = Fault { answer: Some(answer), ..Fault::default() };
+        self.control().fault(when, fault).context(|| "a fault".to_owned()).map(drop)
+    }
+
+    /// Everything is as it should be again.
+    pub(crate) fn heal(&self) -> Result<()> {
+        self.control().release_all().context(|| "healing".to_owned())
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        // A process that is stopped dies of SIGKILL all the same.
+        let _gone = self.kill();
+    }
+}
+
+/// The name of the test below, as the test program knows it.
+fn serving() -> String {
+    let module = module_path!();
+    let module = module.split_once("::").map_or("", |(_, module)| module);
+    format!("{module}::serve_as_a_simulator")
+}
+
+#[test]
+#[ignore = "a process for other tests, which start it"]
+fn serve_as_a_simulator() -> Result<()> {
+    let (Ok(listen), Some(data)) = (std::env::var(LISTEN), std::env::var_os(DATA).map(PathBuf::from)) else {
+        return Ok(());
+    };
+    let options = Options { listen: listen.parse()?, data: Some(data.join("data")) };
+    let simulator = Simulator::start_with(&options).context(|| "starting".to_owned())?;
+    let address = simulator.url().trim_start_matches("http://").to_owned();
+    std::fs::write(data.join("address.new"), address)?;
+    std::fs::rename(data.join("address.new"), data.join("address"))?;
+    simulator.run();
+    Ok(())
+}

@@ -31,6 +31,7 @@ mod real_ledger_kills;
 mod real_misses;
 mod real_parent;
 mod real_places;
+mod real_places_reads;
 mod real_places_writes;
 mod real_prune;
 mod real_refusals;

@@ -35,6 +35,9 @@ pub struct PlaceArgs {
     /// File with a passphrase that opens the keys, on its only line; may be repeated. Each opening takes a second and 256 MiB
     #[arg(long, value_name = "FILE")]
     pub passphrase_file: Vec<PathBuf>,
+    /// Give this region up: it is not asked, and what it alone may have is not waited for; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub without_region: Vec<String>,
     /// Whose signatures to believe, from the recovery kit [default: repository.owner]
     #[arg(long, value_name = "ed25519:…")]
     pub owner: Option<OwnerPublic>,
@@ -79,6 +82,7 @@ impl PlaceArgs {
         if let Some(owner) = &self.owner {
             settings.repository.owner = Some(*owner);
         }
+        settings.keep_regions(None, &self.without_region)?;
         let brought = key_files(&self.identity, &self.passphrase_file);
         if !brought.is_empty() {
             settings.repository.key_files = brought;

@@ -62,9 +62,6 @@ pub struct RestoreArgs {
     /// The restored cluster takes the original's place and archives into the same lineage; with --standby: once it is promoted
     #[arg(long)]
     pub successor: bool,
-    /// Go on although this region cannot be asked; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub without_region: Vec<String>,
     /// Read at most so much from all regions together, such as 100MiB/s
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub bandwidth: Option<u64>,

@@ -36,7 +36,7 @@ const TARGET_WORDS: [&str; 3] = ["--immediate", "--latest", "--before"];
 pub fn run(args: &RestoreArgs, global: &Global, words: &[String], output: &Output) -> Result<Outcome> {
     let mut settings = args.place.resolve(global)?;
     let target = args.target.resolve(words, &TimeZone::system())?;
-    keep_regions(&mut settings, target.region.as_deref(), &args.without_region)?;
+    settings.keep_regions(target.region.as_deref(), &[])?;
     let known = target.goal.is_some() || args.standby.is_some();
     let given = known.then(|| options(args, &settings, &target, words)).transpose()?;
     let world = World::system();
@@ -84,23 +84,6 @@ fn refuse_without_identity(repository: &Repository) -> Result<()> {
     .hint("bring the identity from the safe: --identity FILE"))
 }
 
-/// Only the region asked for, and without those given up.
-pub fn keep_regions(settings: &mut ClusterSettings, only: Option<&str>, without: &[String]) -> Result<()> {
-    let regions = &mut settings.repository.regions;
-    for name in only.iter().copied().chain(without.iter().map(String::as_str)) {
-        if !regions.iter().any(|region| region.name == name) {
-            let known = regions.iter().map(|region| region.name.clone()).collect::<Vec<_>>().join(", ");
-            return Err(Error::usage("settings.unknown-region", format!("there is no region {name}"))
-                .fact("regions", known));
-        }
-    }
-    regions.retain(|region| only.is_none_or(|only| region.name == only) && !without.contains(&region.name));
-    if regions.is_empty() {
-        return Err(Error::usage("settings.no-region", "no region is left to read from"));
-    }
-    Ok(())
-}
-
 fn options(
     args: &RestoreArgs,
     settings: &ClusterSettings,
@@ -135,7 +118,7 @@ fn options(
         command: shell::without(words, &TARGET_OPTIONS, &TARGET_WORDS),
         as_asked: shell::command(words),
         regions: settings.repository.regions.clone(),
-        without_regions: args.without_region.clone(),
+        without_regions: args.place.without_region.clone(),
         key_files: settings.repository.key_files.clone(),
     })
 }
@@ -229,6 +212,10 @@ fn report_page(report: &RestoreReport) -> Page {
             report.seconds_sync
         ),
     );
+    for served in &report.requests {
+        let read = human::size(served.reading.get.bytes);
+        page.indented(2, format!("read        {read} from {}", served.region));
+    }
     configuration(&mut page, report);
     afterwards(&mut page, &report.afterwards);
     page.blank();

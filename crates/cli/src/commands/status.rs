@@ -5,7 +5,6 @@ use seawall_engine::status::{StatusOptions, StatusReport, Verdict, status};
 use seawall_engine::words::World;
 
 use super::open;
-use super::restore::keep_regions;
 use crate::args::Global;
 use crate::args::status::StatusArgs;
 use crate::exit::Outcome;
@@ -14,7 +13,7 @@ use crate::render::{Output, Page, Span, Style};
 /// Says whether a recovery is possible now, and to when.
 pub fn run(args: &StatusArgs, global: &Global, output: &Output) -> Result<Outcome> {
     let mut settings = args.place.resolve(global)?;
-    keep_regions(&mut settings, args.region.as_deref(), &[])?;
+    settings.keep_regions(args.region.as_deref(), &[])?;
     let world = World::system();
     open::runtime()?.block_on(async {
         let repository = open::as_reader(&settings, None, &world).await?;

@@ -67,7 +67,8 @@ fn fetch(args: &FetchArgs, global: &Global, output: &Output) -> Result<Outcome> 
     let world = World::system();
     let answer = match &args.plan {
         Some(plan) => {
-            let plan = read_plan(plan)?;
+            let mut plan = read_plan(plan)?;
+            plan.give_up(&args.place.without_region)?;
             let request = request(args, &here, seawall_engine::archive::fetch::FETCH_WAIT);
             open::runtime()?.block_on(fetch_file(FetchFrom::Plan(&plan), &request, &world))
         }

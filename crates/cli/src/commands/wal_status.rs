@@ -12,7 +12,6 @@ use seawall_engine::{Error, Result};
 use serde::Serialize;
 
 use super::hold::who;
-use super::restore::keep_regions;
 use super::{backup as backups, open};
 use crate::args::Global;
 use crate::args::backup::BackupArgs;
@@ -22,7 +21,7 @@ use crate::render::{Align, Output, Page, Span, Style, Table, human, timeline};
 
 pub(super) fn status(args: &StatusArgs, global: &Global, output: &Output) -> Result<Outcome> {
     let mut settings = args.place.resolve(global)?;
-    keep_regions(&mut settings, args.region.as_deref(), &[])?;
+    settings.keep_regions(args.region.as_deref(), &[])?;
     let world = World::system();
     let server = if args.place.from.is_empty() { open::connection(&settings).ok() } else { None };
     let options = WalStatusOptions {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use seawall_engine::repository::{KeyFiles, Levels, RegionSettings};
 use seawall_engine::retention::Policy;
 use seawall_engine::words::{ClusterName, OwnerPublic, Recipient, RepositoryId};
+use seawall_engine::{Error, Result};
 
 use layers::{Origin, Value};
 
@@ -58,6 +59,29 @@ pub struct ClusterSettings {
     pub objectives: Objectives,
     /// Every value as written, for `config show`.
     pub shown: Vec<Shown>,
+}
+
+impl ClusterSettings {
+    /// Keeps only the region asked for, and lets go those that are given up.
+    ///
+    /// # Errors
+    /// There is no region of that name, or none is left.
+    pub fn keep_regions(&mut self, only: Option<&str>, without: &[String]) -> Result<()> {
+        let regions = &mut self.repository.regions;
+        for name in only.iter().copied().chain(without.iter().map(String::as_str)) {
+            if !regions.iter().any(|region| region.name == name) {
+                let known = regions.iter().map(|region| region.name.clone()).collect::<Vec<_>>().join(", ");
+                return Err(Error::usage("settings.unknown-region", format!("there is no region {name}"))
+                    .fact("regions", known));
+            }
+        }
+        regions
+            .retain(|region| only.is_none_or(|only| region.name == only) && !without.contains(&region.name));
+        if regions.is_empty() {
+            return Err(Error::usage("settings.no-region", "no region is left to read from"));
+        }
+        Ok(())
+    }
 }
 
 /// How to reach a server, as libpq writes it. May hold a password, so it is only shown masked.

@@ -16,6 +16,7 @@ use seawall_repo::id::{BackupId, ClusterName, RepositoryId};
 use seawall_repo::time::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{self, Error};
 use crate::repository::RegionSettings;
 
 /// Its name in the data directory.
@@ -152,6 +153,26 @@ pub enum PlanAnswer {
 }
 
 impl PlanFile {
+    /// Lets regions go, which are not asked then. The frontier stays: a file that only they have stops the server.
+    ///
+    /// # Errors
+    /// The plan has no such region, or none is left.
+    pub fn give_up(&mut self, names: &[String]) -> error::Result<()> {
+        let regions = &mut self.repository.regions;
+        for name in names {
+            let before = regions.len();
+            regions.retain(|region| region.name != *name);
+            if regions.len() == before && !self.repository.without_regions.contains(name) {
+                return Err(Error::usage("fetch.unknown-region", format!("the plan has no region {name}")));
+            }
+            self.repository.without_regions.push(name.clone());
+        }
+        match regions.is_empty() {
+            true => Err(Error::usage("fetch.no-region", "no region is left to read from")),
+            false => Ok(()),
+        }
+    }
+
     /// As it is written.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use seawall_repo::object::KeyRing;
 use seawall_repo::records::SeawallJson;
 use seawall_repo::seal::{Cipher, Sealer};
 use seawall_repo::trust::Trust;
-use seawall_store::{ReadFault, RegionName, Regions, World};
+use seawall_store::{ReadFault, ReadFaultKind, RegionName, Regions, World};
 
 use super::host_keys::HostKeys;
 use super::settings::{Acknowledge, Levels};
@@ -152,11 +152,22 @@ impl Repository {
     pub(crate) fn notice_faults(&self, name: &ObjectName, faults: &[ReadFault]) {
         let mut noticed = self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner);
         for fault in faults {
-            noticed.push(Finding {
-                id: "repository.copy-wrong",
-                what: format!("{name} in region {fault}"),
-                hint: Some("another region served it; the copy has to be repaired".to_owned()),
-            });
+            let finding = match &fault.kind {
+                ReadFaultKind::Failed(error) => Finding {
+                    id: "repository.region-failed",
+                    what: format!("region {} did not serve, and another one did instead", fault.region),
+                    hint: Some(format!("its first answer: {}", error.chain())),
+                },
+                ReadFaultKind::Missing | ReadFaultKind::Damaged(_) => Finding {
+                    id: "repository.copy-wrong",
+                    what: format!("{name} in region {fault}"),
+                    hint: Some("another region served it; the copy has to be repaired".to_owned()),
+                },
+            };
+            // A region that is gone would be told with every object.
+            if !noticed.iter().any(|known| known.id == finding.id && known.what == finding.what) {
+                noticed.push(finding);
+            }
         }
     }
 

@@ -30,7 +30,7 @@ const RECORD_BYTES_MAX: u64 = 1 << 20;
 const IDENTITY_FILE_BYTES_MAX: u64 = 1 << 20;
 const PASSPHRASE_BYTES_MAX: u64 = 4096;
 /// A region that shows no names for so long after another has is done without: PostgreSQL may be waiting.
-const LIST_LAG_MAX: Duration = Duration::from_secs(10);
+const LIST_LAG_MAX: Duration = Duration::from_secs(5);
 
 impl Repository {
     /// Opens the repository for one cluster.

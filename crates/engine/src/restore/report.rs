@@ -14,6 +14,7 @@ use super::plan::{RecoveryPlan, StopAt};
 use super::recovery_settings::Neutralised;
 use super::run::{Become, Prepared, RestoreOptions};
 use super::transfer::Transferred;
+use crate::backup::Requests;
 use crate::monitor::Finding;
 use crate::target::binaries::ServerBinaries;
 use crate::target::tablespaces::PlacedTablespace;
@@ -39,6 +40,8 @@ pub struct RestoreReport {
     pub seconds_transfer: f64,
     /// Seconds until everything was on disk.
     pub seconds_sync: f64,
+    /// Calls and bytes, by region: who served what.
+    pub requests: Vec<Requests>,
     /// Inherited settings without force, and what has force instead.
     pub neutralised: Vec<Neutralised>,
     /// Inherited commands and libraries that stay in force.
@@ -113,6 +116,7 @@ pub(super) fn report(
         not_archived: Vec::new(),
         seconds_transfer: 0.0,
         seconds_sync: 0.0,
+        requests: Vec::new(),
         neutralised: written.neutralised,
         commands_in_force: written.commands_in_force,
         remarks,

@@ -437,6 +437,7 @@ pub async fn run(
     findings.extend(repository.take_findings());
     Ok(RestoreReport {
         findings,
+        requests: crate::backup::requests(repository.regions()),
         salvaged_segments: salvaged,
         not_archived,
         seconds_transfer: transferred.saturating_sub(began).as_secs_f64(),

@@ -18,13 +18,15 @@ use std::time::Duration;
 const USUAL_TIMES: u32 = 8;
 /// At least so long: a pause of this length is nothing unusual on a busy machine.
 const SILENT_LEAST: Duration = Duration::from_secs(1);
-/// At most so long, and so long where nothing is known of a region's latency.
+/// At most so long.
 const SILENT_MOST: Duration = Duration::from_secs(5);
+/// So long where nothing is known of a region's latency: a connection has to be made.
+const SILENT_FIRST: Duration = Duration::from_secs(2);
 
 /// How long a region may keep silent before the next is asked.
 fn patience(region: &Region) -> Duration {
     match region.health().latency_us {
-        0 => SILENT_MOST,
+        0 => SILENT_FIRST,
         usual => Duration::from_micros(usual).saturating_mul(USUAL_TIMES).clamp(SILENT_LEAST, SILENT_MOST),
     }
 }

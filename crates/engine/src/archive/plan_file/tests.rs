@@ -145,3 +145,16 @@ proptest! {
         drop(PlanFile::decode(&bytes));
     }
 }
+
+#[test]
+fn a_region_is_given_up_by_name_and_never_the_last_one() {
+    let mut plan = plan();
+    plan.repository.regions.push(RegionSettings::new("west", "file:///mnt/west"));
+    let gave = |plan: &mut PlanFile, name: &str| plan.give_up(&[name.to_owned()]).map_err(|error| error.id());
+    assert_eq!(gave(&mut plan, "east"), Err("fetch.unknown-region"), "a mistyped name stops the server");
+    assert_eq!(gave(&mut plan, "south"), Ok(()), "it was given up before");
+    assert_eq!(gave(&mut plan, "west"), Ok(()));
+    let left: Vec<&str> = plan.repository.regions.iter().map(|region| region.name.as_str()).collect();
+    assert_eq!(left, ["north"]);
+    assert_eq!(gave(&mut plan, "north"), Err("fetch.no-region"));
+}

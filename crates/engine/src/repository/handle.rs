@@ -180,3 +180,26 @@ fn no_host_keys() -> Error {
     Error::usage("keys.host-file-needed", "this needs the key file of a host that writes")
         .hint("run it on the database host as the user that owns the data directory, with its settings file")
 }
+
+#[cfg(test)]
+mod tests {
+    use seawall_store::faulty::{CallKind, Fault, Rule};
+
+    use crate::archive::testing::Bench;
+
+    #[tokio::test]
+    async fn a_region_that_fails_is_told_once_and_each_wrong_copy_by_its_name() {
+        let bench = Bench::new().await;
+        let names = [bench.pushed(1, 9).await, bench.pushed(2, 9).await].map(|name| bench.object(&name));
+        for (fault, wanted) in [(Fault::FailBefore, 1), (Fault::FlipBit(100), 2)] {
+            let reader = bench.as_reader().await.unwrap();
+            bench.stores[0].add(Rule::new(fault).on(CallKind::Get));
+            for name in &names {
+                assert_eq!(reader.read_head(name).await.unwrap().region.as_str(), "south");
+            }
+            bench.stores[0].heal();
+            let findings = reader.take_findings();
+            assert_eq!(findings.len(), wanted, "{findings:?}");
+        }
+    }
+}

@@ -74,7 +74,7 @@ fn a_standby_starts_inside_a_segment(major: u16) -> Result<()> {
     let last = backup_of(&site, &settings, &[])?;
     let scan = backup_of(&site, &settings, &["--scan"])?;
     assert_eq!(last["way"], "wal", "{last}");
-    found_nothing(&last, &scan)?;
+    found_nothing(&site, &last, &scan)?;
     site.archive_all()?;
     let restored = site.restored(&["--backup", &id(&last), "--immediate"])?;
     assert_eq!(sum(&restored)?, sum(&site.server)?);

@@ -265,7 +265,7 @@ impl History {
         let last = self.backup()?;
         let scan = self.site.backup(&["--scan"])?;
         println!("looking back after {:#?}", self.done);
-        found_nothing(&last, &scan)?;
+        found_nothing(&self.site, &last, &scan)?;
         self.done.clear();
         Ok(())
     }

@@ -231,6 +231,11 @@ impl<'a> Worker<'a> {
         done: &mut Vec<Done>,
     ) -> Result<()> {
         let shared = self.shared;
+        if let Some(unread) = self.unread(file, leaves.clone())? {
+            done.push(Done::File { file: Arc::clone(file), leaves: Vec::new(), finding: None });
+            pending.extend(unread);
+            return Ok(());
+        }
         let Some(mut source) = shared.reader.open(&file.path, Some(file.size))? else {
             done.push(Done::Vanished { file: Arc::clone(file) });
             return Ok(());
@@ -242,6 +247,34 @@ impl<'a> Worker<'a> {
             pending.push(leaf);
         }
         Ok(())
+    }
+
+    /// Leaves of a file of which WAL tells that nothing is to be read: it is not even opened, which is most of the cost where there are
+    /// many. None where something is.
+    fn unread(&self, file: &Arc<FileWork>, leaves: Range<u32>) -> Result<Option<Vec<Pending>>> {
+        if file.parent_bytes != Some(file.size) {
+            return Ok(None);
+        }
+        let Some(changed) = &self.shared.changed else { return Ok(None) };
+        let ToRead::Pages(known) = changed.to_read(&file.path, file.parent_bytes, file.size) else {
+            return Ok(None);
+        };
+        let mut unread = Vec::new();
+        for leaf in leaves {
+            let pages = pages_of(leaf, file.size);
+            if !known.within(pages.clone()).is_empty() {
+                return Ok(None);
+            }
+            let (older, ranges) = self.older(file, &pages)?;
+            if older.is_none() || !ranges.is_empty() {
+                return Ok(None);
+            }
+            let mut leaf = Pending::new(file, leaf, older);
+            leaf.keep(pages.clone(), pages.start, self.shared.monitor.as_ref());
+            leaf.locations.truncate((pages.end - pages.start) as usize);
+            unread.push(leaf);
+        }
+        Ok(Some(unread))
     }
 
     /// What is known of a leaf before a page is read: what the parent has, and which of its pages (counted in the file) are to be
@@ -298,9 +331,7 @@ impl<'a> Worker<'a> {
     }
 
     fn leaf(&mut self, file: &Arc<FileWork>, source: &mut SourceFile<'_>, leaf: u32) -> Result<Pending> {
-        let first = u64::from(leaf) * LEAF_PAGES as u64;
-        let size = source.size_bytes();
-        let end = (first + LEAF_PAGES as u64).min(size.div_ceil(PAGE_BYTES as u64)).max(first);
+        let Range { start: first, end } = pages_of(leaf, source.size_bytes());
         let (older, to_read) = self.older(file, &(first..end))?;
         let mut pending = Pending::new(file, leaf, older);
         let mut page = first;
@@ -393,7 +424,8 @@ impl<'a> Worker<'a> {
             }
             _ => {}
         }
-        pending.changed += 1;
+        // The names of relations are new in every backup, and no pages of the cluster.
+        pending.changed += u64::from(!is_made(&pending.file.path));
         let absolute = u64::from(pending.leaf) * LEAF_PAGES as u64 + page as u64;
         if let Some((place, offset)) = self.shared.adopted.find(&pending.file.path, absolute, digest) {
             pending.locations.set(page, 1, &place, offset);
@@ -436,6 +468,12 @@ fn damaged(file: &FileWork, error: ChainError) -> Error {
     let path = crate::text::shown_bytes(&file.path);
     Error::data("repository.map-damaged", format!("the parent's map of {path} cannot be resolved"))
         .because(error)
+}
+
+/// The pages of a leaf in a file of this many bytes, counted in the file.
+fn pages_of(leaf: u32, size: u64) -> Range<u64> {
+    let first = u64::from(leaf) * LEAF_PAGES as u64;
+    first..(first + LEAF_PAGES as u64).min(size.div_ceil(PAGE_BYTES as u64)).max(first)
 }
 
 fn leaves_of(size: u64) -> u32 {

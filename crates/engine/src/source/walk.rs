@@ -85,6 +85,8 @@ struct Level {
     /// Relative to the root, with a slash at the end unless it is the root.
     prefix: Vec<u8>,
     steps: Vec<Step>,
+    /// Names of init forks, sorted.
+    init_forks: Vec<Vec<u8>>,
 }
 
 /// Sorted by the bytes with which the resulting paths begin.
@@ -151,7 +153,7 @@ impl Walk {
         let place = self.root.join(OsStr::from_bytes(&path));
         let Some(stat) = level.stat(name, AtFlags::SYMLINK_NOFOLLOW, &place)? else { return Ok(None) };
         let kind = kind_of(&stat);
-        let has_init_fork = |file: &RelationFile| level.has(file);
+        let has_init_fork = |file: &RelationFile| level.has_init_fork(file);
         let decision = self.rules.decide(&path, kind, &has_init_fork);
         let mut entry = WalkEntry {
             path,
@@ -226,15 +228,19 @@ impl Iterator for Walk {
 impl Level {
     fn open(handle: OwnedFd, stat: &Stat, prefix: Vec<u8>, place: &Path) -> Result<Self, WalkError> {
         let listed = |error| failed("list", place, error);
-        let mut steps = Vec::new();
+        let (mut steps, mut init_forks) = (Vec::new(), Vec::new());
         for entry in fs::Dir::read_from(&handle).map_err(listed)? {
             let name = entry.map_err(listed)?.file_name().to_bytes().to_vec();
+            if name.ends_with(b"_init") {
+                init_forks.push(name.clone());
+            }
             if name != b"." && name != b".." {
                 steps.push(Step { key: name, descends: false });
             }
         }
         steps.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Self { handle, identity: identity(stat), prefix, steps })
+        init_forks.sort_unstable();
+        Ok(Self { handle, identity: identity(stat), prefix, steps, init_forks })
     }
 
     /// Puts a descent where it sorts among what is left.
@@ -252,11 +258,12 @@ impl Level {
         }
     }
 
-    /// Whether this file is there now. Init forks stand beside the files they belong to.
-    fn has(&self, file: &RelationFile) -> bool {
+    /// Whether this init fork was there when the directory was listed. It stands beside the file it belongs to, and a relation has its
+    /// from the beginning.
+    fn has_init_fork(&self, file: &RelationFile) -> bool {
         let path = file.to_string();
-        let name = path.rsplit('/').next().unwrap_or(&path);
-        fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        let name = path.rsplit('/').next().unwrap_or(&path).as_bytes();
+        self.init_forks.binary_search_by(|fork| fork.as_slice().cmp(name)).is_ok()
     }
 
     /// Fills in where a link leads to. False when the link itself has vanished.

@@ -2,7 +2,8 @@
 //!
 //! Promises that a page lies where the last member that mentions it says, whatever the order and overlap of patches,
 //! and that the written form of a resolved leaf resolves to itself. Deliberately holds one leaf, not a file: a leaf is
-//! 32 KiB here, and a file of any size is walked leaf by leaf.
+//! 32 KiB here at most, and a file of any size is walked leaf by leaf. Time and memory follow the pages that the leaf has: most
+//! files of a cluster have one or two.
 
 use std::collections::HashMap;
 
@@ -54,25 +55,20 @@ struct Slot {
 
 /// Where each of a leaf's 4,096 pages lies. Pages that nothing says anything about, and those past the end of the file,
 /// are zeros.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LeafPages {
     frames: Vec<FramePlace>,
     /// By all that is said of a frame: two members of a chain may (wrongly) say different things of one, and an extent was checked
     /// against what its own member says.
     index: HashMap<FramePlace, u32>,
-    slots: Box<[Slot; LEAF_PAGES]>,
-}
-
-impl Default for LeafPages {
-    fn default() -> Self {
-        Self { frames: Vec::new(), index: HashMap::new(), slots: Box::new([Slot::default(); LEAF_PAGES]) }
-    }
+    /// Up to the last page that was said to lie anywhere: [`LEAF_PAGES`] at most.
+    slots: Vec<Slot>,
 }
 
 impl PartialEq for LeafPages {
     /// Whether every page lies in the same frame at the same offset.
     fn eq(&self, other: &Self) -> bool {
-        (0..LEAF_PAGES).all(|page| self.same_place(other, page))
+        (0..self.slots.len().max(other.slots.len())).all(|page| self.same_place(other, page))
     }
 }
 
@@ -88,6 +84,10 @@ impl LeafPages {
     /// plain frame. Pages past the end of the leaf are not taken.
     pub fn set(&mut self, first: usize, pages: usize, frame: &FramePlace, offset: u32) {
         let index = self.intern(frame);
+        let end = first.saturating_add(pages).min(LEAF_PAGES);
+        if end > self.slots.len() {
+            self.slots.resize(end, Slot::default());
+        }
         let offsets = (u64::from(offset)..).step_by(PAGE_BYTES);
         for (slot, offset) in self.slots.iter_mut().skip(first).take(pages).zip(offsets) {
             *slot = Slot { frame: index, offset: u32::try_from(offset).unwrap_or(u32::MAX) };
@@ -101,7 +101,7 @@ impl LeafPages {
 
     /// Cuts the leaf off behind its first `pages` pages, as when a file became shorter.
     pub fn truncate(&mut self, pages: usize) {
-        self.set_zeros(pages, LEAF_PAGES);
+        self.slots.truncate(pages);
     }
 
     /// Lays a leaf (replacing everything) or a patch over this.
@@ -125,7 +125,7 @@ impl LeafPages {
 
     /// The pages as extents in the order of pages, without those of zeros; indices count in `frames()`.
     pub fn extents(&self) -> impl Iterator<Item = Extent> + '_ {
-        self.extents_where(|_, slot| slot.frame != 0)
+        self.extents_where(self.slots.len(), |_, slot| slot.frame != 0)
     }
 
     /// The frames that extents name by index. Some may no longer hold a page.
@@ -140,7 +140,8 @@ impl LeafPages {
 
     /// This as a patch over `older`; `None` where both are the same.
     pub fn to_patch(&self, older: &Self) -> Option<LocationNode> {
-        let mut changed = self.extents_where(|page, _| !self.same_place(older, page)).peekable();
+        let pages = self.slots.len().max(older.slots.len());
+        let mut changed = self.extents_where(pages, |page, _| !self.same_place(older, page)).peekable();
         changed.peek()?;
         Some(self.to_node(true, changed))
     }
@@ -166,18 +167,22 @@ impl LeafPages {
         })
     }
 
-    /// Runs of wanted pages that lie one after the other.
+    /// Runs of those of the first `pages` pages that are wanted and lie one after the other.
     fn extents_where<'a>(
         &'a self,
+        pages: usize,
         is_wanted: impl Fn(usize, &Slot) -> bool + 'a,
     ) -> impl Iterator<Item = Extent> + 'a {
-        let mut wanted =
-            self.slots.iter().enumerate().filter(move |(page, slot)| is_wanted(*page, slot)).peekable();
+        let slot = |page: usize| self.slots.get(page).copied().unwrap_or_default();
+        let mut wanted = (0..pages)
+            .map(move |page| (page, slot(page)))
+            .filter(move |(page, slot)| is_wanted(*page, slot))
+            .peekable();
         std::iter::from_fn(move || {
             let (first, start) = wanted.next()?;
             let mut pages = 1u16;
             while wanted
-                .next_if(|(page, slot)| *page == first + usize::from(pages) && follows(start, slot, pages))
+                .next_if(|(page, slot)| *page == first + usize::from(pages) && follows(&start, slot, pages))
                 .is_some()
             {
                 pages += 1;

@@ -38,6 +38,7 @@ mod real_refusals;
 mod real_setup;
 mod real_split_brain;
 mod real_static;
+mod real_sync;
 mod real_transactions;
 mod real_verify;
 mod real_wal_histories;

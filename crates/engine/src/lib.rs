@@ -26,6 +26,7 @@ pub mod retention;
 pub mod secrets;
 pub mod source;
 pub mod status;
+pub mod sync;
 pub mod target;
 pub mod text;
 pub mod verify;

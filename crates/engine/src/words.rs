@@ -11,5 +11,6 @@ pub use seawall_repo::keys::OwnerPublic;
 pub use seawall_repo::seal::Cipher;
 pub use seawall_repo::time::Time;
 pub use seawall_store::Bandwidth;
+pub use seawall_store::RegionName;
 pub use seawall_store::durable::read_whole as read_file;
 pub use seawall_store::world::World;

@@ -21,6 +21,7 @@ pub mod prune;
 pub mod restore;
 pub mod show;
 pub mod status;
+pub mod sync;
 pub mod target;
 pub mod verify;
 pub mod wal;
@@ -108,6 +109,7 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     Prune(prune::PruneArgs),
     Hold(hold::HoldArgs),
+    Sync(sync::SyncArgs),
     Wal(wal::WalArgs),
     Key(key::KeyArgs),
     Debug(debug::DebugArgs),

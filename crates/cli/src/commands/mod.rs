@@ -20,6 +20,7 @@ pub mod restore;
 mod restore_target;
 pub mod show;
 pub mod status;
+pub mod sync;
 pub mod verify;
 pub mod wal;
 mod wal_status;
@@ -49,6 +50,7 @@ pub fn run(cli: Cli, words: &[String], output: Output) -> Result<Outcome> {
         Command::Verify(args) => verify::run(&args, &global, &output),
         Command::Prune(args) => prune::run(&args, &global, words, &output),
         Command::Hold(args) => hold::run(&args.command, &global, words, &output),
+        Command::Sync(args) => sync::run(&args, &global, &output),
         Command::Show(args) => show::run(&args, &global, &output),
         Command::Init(args) => init::run(&args, &global, &output),
         Command::Check(args) => check::run(&args, &global, &output),

@@ -31,6 +31,7 @@ pub use preview::{BackupPreview, DecisionCount, preview};
 pub(crate) use report::requests;
 pub use report::{BackupReport, LeftOut, Requests};
 pub use run::{BackupOptions, run};
+pub(crate) use wal_wait::files as wal_of;
 
 use seawall_repo::base64_field::Base64Bytes;
 use seawall_repo::manifest;

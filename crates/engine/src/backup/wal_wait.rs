@@ -44,7 +44,7 @@ impl NeededWal {
 }
 
 /// The files that hold the WAL from `start` to `stop`.
-fn files(timeline: Timeline, start: Lsn, stop: Lsn, size: WalSegmentSize) -> Vec<WalFileName> {
+pub(crate) fn files(timeline: Timeline, start: Lsn, stop: Lsn, size: WalSegmentSize) -> Vec<WalFileName> {
     let first = size.segment_of(start).0;
     let last = size.segment_before(stop).0.max(first);
     let mut files: Vec<WalFileName> = (first..=last)

@@ -12,8 +12,8 @@ use super::settle::Settled;
 use crate::monitor::Finding;
 use crate::retention::{Span, WalRanges, wal_expected};
 
-/// How long tombstones that were carried out everywhere stay.
-const STONES_KEPT: Span = Span::days(90);
+/// How long tombstones that were carried out everywhere stay, behind their last word.
+pub(crate) const STONES_KEPT: Span = Span::days(90);
 
 /// Deletes those that have served, in all regions of the set.
 pub(super) async fn forget_old_stones(set: &RegionSet, seen: &Seen, settled: &Settled) -> Vec<Finding> {

@@ -33,6 +33,7 @@ mod undo;
 use std::time::Duration;
 
 pub use cost::{ByAge, ByReason, CostReport, Forecast, cost};
+pub(crate) use forget::STONES_KEPT;
 pub(crate) use held::held;
 pub use plan::{Amount, Amounts};
 pub(crate) use recorded::{Recorded, recorded};

@@ -19,6 +19,9 @@ use super::settings::{Acknowledge, Levels};
 use crate::error::{Error, Result};
 use crate::monitor::Finding;
 
+/// A region lacks what another one served.
+pub(crate) const COPY_MISSING: &str = "repository.copy-missing";
+
 /// An opened repository, for one cluster. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Repository(Arc<Inner>);
@@ -158,7 +161,14 @@ impl Repository {
                     what: format!("region {} did not serve, and another one did instead", fault.region),
                     hint: Some(format!("its first answer: {}", error.chain())),
                 },
-                ReadFaultKind::Missing | ReadFaultKind::Damaged(_) => Finding {
+                ReadFaultKind::Missing => Finding {
+                    id: COPY_MISSING,
+                    what: format!("{name} in region {fault}"),
+                    hint: Some(
+                        "another region served it; bring this one up to date: seawall sync".to_owned(),
+                    ),
+                },
+                ReadFaultKind::Damaged(_) => Finding {
                     id: "repository.copy-wrong",
                     what: format!("{name} in region {fault}"),
                     hint: Some("another region served it; the copy has to be repaired".to_owned()),

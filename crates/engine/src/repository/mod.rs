@@ -19,6 +19,7 @@ pub(crate) use catalog::unlistable;
 pub use catalog::{BackupEntry, Catalog, Unreached};
 pub use entropy::WorldEntropy;
 pub use faults::{not_served, object_error};
+pub(crate) use handle::COPY_MISSING;
 pub use handle::Repository;
 pub use host_keys::{HostGeneration, HostKeys, refuse_readable_by_others};
 pub use host_update::HostUpdate;

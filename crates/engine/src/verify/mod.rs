@@ -41,6 +41,7 @@ mod walk;
 
 pub use endangers::{Endangered, Window};
 pub use memory::Place as ScrubPlace;
+pub(crate) use object::stored_copy;
 pub use options::{Depth, Share, VerifyOptions};
 pub use report::{
     Ended, Kind as ObjectKind, KindCount, Known, Orphans, RegionReport, VerifyFinding, VerifyReport,

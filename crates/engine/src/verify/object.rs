@@ -27,6 +27,7 @@ use super::index::IndexCheck;
 use super::links::{Beside, Edges};
 use super::pages::{PageFacts, PagesSeen};
 use super::wal_pages::{WalFacts, WalPages};
+use crate::repository::Repository;
 
 /// With what objects are checked.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +87,23 @@ impl From<ObjectError> for Wrong {
 }
 
 pub(super) type Checked = Result<Good, Wrong>;
+
+/// Whether the bytes of an object are what was signed, its content left alone; the digest of its plain content where its kind has one.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn stored_copy(
+    repository: &Repository,
+    name: &ObjectName,
+    bytes: &[u8],
+    created: Option<Time>,
+) -> Result<Option<Digest>, String> {
+    if bytes.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    let check = Check { trust: repository.trust(), keys: repository.keys(), created, pages: None, wal: None };
+    check.stored(name, bytes).map(|good| good.plain_digest).map_err(|wrong| wrong.fault)
+}
 
 impl Check<'_> {
     /// A whole object. `plain` gets the plain bytes of WAL files.

@@ -10,6 +10,7 @@ mod conclude;
 mod condemned;
 mod intent;
 mod jobs;
+mod leaf;
 mod packer;
 pub(crate) mod parent;
 mod pipeline;

@@ -12,18 +12,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use seawall_repo::compact::Temperature;
 use seawall_repo::compress::Compressor;
 use seawall_repo::keys::{DigestKey, PageDigest};
-use seawall_repo::map::chain::{
-    ChainError, DigestPages, LeafPages, ZERO_PAGE, resolve_digests, resolve_locations,
-};
-use seawall_repo::map::diff::{Update, digest_update, location_update};
+use seawall_repo::map::chain::{ChainError, LeafPages, ZERO_PAGE, resolve_digests, resolve_locations};
+use seawall_repo::map::diff::Update;
 use seawall_repo::map::file_block::{Chain, FileEntry, LeafChains};
 use seawall_repo::map::place::{LEAF_PAGES, PAGE_BYTES};
-use seawall_repo::pack::{PackId, Run, StoredRun};
+use seawall_repo::pack::{PackId, Run};
 use seawall_repo::relation_list::is_made;
 
 use super::adopt::Adopted;
 use super::changed::{Changed, ToRead, join};
 use super::jobs::{FileWork, Item, Work};
+use super::leaf::{Older, Pending, finish_leaf, pages_of, settle};
 use super::packer::{Class, Packer};
 use crate::error::{Error, Result};
 use crate::monitor::{Finding, Monitor};
@@ -118,59 +117,6 @@ pub(super) struct Worker<'a> {
     packer: Packer<'a>,
     compressor: Compressor,
     buffer: Vec<u8>,
-}
-
-/// A leaf that was read, whose stored pages do not all have their places yet.
-struct Pending {
-    file: Arc<FileWork>,
-    leaf: u32,
-    bytes: u64,
-    older: Option<Older>,
-    locations: LeafPages,
-    digests: Vec<PageDigest>,
-    changed: u64,
-    rewritten: u64,
-    broken: Vec<Broken>,
-}
-
-/// What the parent has of a leaf.
-struct Older {
-    chains: LeafChains,
-    locations: LeafPages,
-    /// None where no page is read and none is new: all stay as they are.
-    digests: Option<DigestPages>,
-}
-
-impl Older {
-    fn has(&self, page: usize, digest: &PageDigest) -> bool {
-        self.digests.as_ref().is_some_and(|digests| digests.digest(page) == *digest)
-    }
-}
-
-impl Pending {
-    fn new(file: &Arc<FileWork>, leaf: u32, older: Option<Older>) -> Self {
-        Self {
-            file: Arc::clone(file),
-            leaf,
-            bytes: 0,
-            locations: older.as_ref().map_or_else(LeafPages::default, |older| older.locations.clone()),
-            older,
-            digests: Vec::new(),
-            changed: 0,
-            rewritten: 0,
-            broken: Vec::new(),
-        }
-    }
-
-    /// Takes pages of the file over from the parent, unread: they come next behind those there are. `first` is the leaf's first page.
-    fn keep(&mut self, pages: Range<u64>, first: u64, monitor: &dyn Monitor) {
-        let bytes = pages.end.saturating_sub(pages.start) * PAGE_BYTES as u64;
-        self.bytes += bytes;
-        if let Some(digests) = self.older.as_ref().and_then(|older| older.digests.as_ref()) {
-            self.digests.extend(pages.map(|page| digests.digest((page - first) as usize)));
-        }
-        monitor.advance(bytes);
-    }
 }
 
 /// Where a page goes.
@@ -470,69 +416,10 @@ fn damaged(file: &FileWork, error: ChainError) -> Error {
         .because(error)
 }
 
-/// The pages of a leaf in a file of this many bytes, counted in the file.
-fn pages_of(leaf: u32, size: u64) -> Range<u64> {
-    let first = u64::from(leaf) * LEAF_PAGES as u64;
-    first..(first + LEAF_PAGES as u64).min(size.div_ceil(PAGE_BYTES as u64)).max(first)
-}
-
 fn leaves_of(size: u64) -> u32 {
     u32::try_from(seawall_repo::map::file_block::leaf_count(size)).unwrap_or(u32::MAX)
 }
 
 fn is_of(done: &Done, number: u32) -> bool {
     matches!(done, Done::File { file, .. } if file.number == number)
-}
-
-/// Enters where pages were stored.
-fn settle(pending: &mut [Pending], stored: &[StoredRun]) -> Result<()> {
-    let mut by_leaf: std::collections::HashMap<(u32, u32), &mut Pending> =
-        pending.iter_mut().map(|leaf| ((leaf.file.number, leaf.leaf), leaf)).collect();
-    for run in stored {
-        let leaf = u32::try_from(run.first_page / LEAF_PAGES as u64).unwrap_or(u32::MAX);
-        let first = (run.first_page % LEAF_PAGES as u64) as usize;
-        let Some(pending) = by_leaf.get_mut(&(run.file, leaf)) else {
-            return Err(Error::bug("backup.stored-run-lost", "a stored run belongs to no leaf of this job"));
-        };
-        pending.locations.set(first, run.pages as usize, &run.place, run.offset);
-    }
-    Ok(())
-}
-
-fn finish_leaf(pending: Pending) -> LeafDone {
-    let older = pending.older;
-    let locations = location_update(
-        older.as_ref().map(|older| (&older.chains.locations, &older.locations)),
-        &pending.locations,
-    );
-    let digests = match &older {
-        Some(Older { digests: None, .. }) => Update::Keep,
-        _ => digest_update(
-            older.as_ref().and_then(|older| Some((&older.chains.digests, older.digests.as_ref()?))),
-            &DigestPages::new(pending.digests),
-        ),
-    };
-    LeafDone {
-        leaf: pending.leaf,
-        bytes: pending.bytes,
-        parent: older.map(|older| older.chains),
-        locations,
-        digests,
-        uses: uses(&pending.locations),
-        changed: pending.changed,
-        rewritten: pending.rewritten,
-        broken: pending.broken,
-    }
-}
-
-fn uses(pages: &LeafPages) -> Vec<(PackId, u64)> {
-    let mut uses: std::collections::BTreeMap<PackId, u64> = std::collections::BTreeMap::new();
-    for extent in pages.extents() {
-        if let seawall_repo::map::leaf::Source::Frame { frame, .. } = extent.source
-            && let Some(place) = pages.frames().get(frame as usize)
-        {
-            *uses.entry(place.pack).or_default() += u64::from(extent.pages);
-        }
-    }
-    uses.into_iter().collect()
 }

@@ -148,7 +148,7 @@ fn every_kind_of_difference_is_found_and_named() -> Result<()> {
         ("SELECT lo_from_bytea(77, '\\x00')", "large objects"),
         (
             "SELECT lo_put(oid, 0, '\\x00') FROM (SELECT max(oid) AS oid FROM pg_largeobject_metadata) o",
-            "content of large",
+            "large objects with wrong content",
         ),
     ];
     for (damage, named) in damages {

@@ -67,6 +67,22 @@ fn settings_are_shown_with_their_origin_and_without_secrets() {
     assert_eq!(ack.get("value").unwrap(), 1);
 }
 
+/// The way out that `sync.away-too-long` names.
+#[test]
+fn sync_can_give_a_region_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seawall.toml");
+    write(&path, SETTINGS);
+    let without = |name: &str| {
+        let out = seawall(&["-c", path.to_str().unwrap(), "sync", "--without-region", name]);
+        (out.status.code(), text(&out.stderr))
+    };
+    let (code, said) = without("west");
+    assert!(code == Some(2) && said.contains("there is no region west"), "{code:?} {said}");
+    let (_, said) = without("south");
+    assert!(!said.contains("there is no region") && !said.contains("unexpected argument"), "{said}");
+}
+
 #[test]
 fn a_relative_settings_file_is_shown_absolute() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! All regions of a repository: one buffer to every region, one answer from the best of them.
 //!
 //! Promises: a result names who gave it and what was wrong elsewhere; "absent everywhere" needs every region's own
-//! word. Does not do: repairing what it finds wrong; it tells, and `sync` heals.
+//! word. Does not do: repairing what it finds wrong; it tells.
 
 mod absent;
 mod ack;

@@ -26,6 +26,9 @@ pub struct SyncArgs {
     /// Only this region; may be repeated
     #[arg(long, value_name = "NAME", value_parser = region)]
     pub region: Vec<RegionName>,
+    /// Give this region up: it is neither asked nor brought up to date; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub without_region: Vec<String>,
     /// Only say what would be copied
     #[arg(long)]
     pub dry_run: bool,

@@ -15,7 +15,8 @@ use crate::render::{Output, Page};
 
 /// Brings regions to what the others hold.
 pub fn run(args: &SyncArgs, global: &Global, output: &Output) -> Result<Outcome> {
-    let settings = args.cluster.resolve(global)?;
+    let mut settings = args.cluster.resolve(global)?;
+    settings.keep_regions(None, &args.without_region)?;
     let world = World::system();
     let options = SyncOptions { dry_run: args.dry_run, regions: args.region.clone() };
     let progress = Arc::new(Progress::new(*output, world.clone()));

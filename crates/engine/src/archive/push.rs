@@ -154,7 +154,7 @@ async fn push_with(
             id: "archive.region-behind",
             what: format!("region {region} lacks {name}: {why}"),
             hint: Some(
-                "the acknowledgement rule is met by the others; this region has to be brought up to date"
+                "the acknowledgement rule is met by the others; this region has to be brought up to date: seawall sync"
                     .to_owned(),
             ),
         }

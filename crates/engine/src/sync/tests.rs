@@ -273,3 +273,15 @@ async fn a_region_that_was_away_for_longer_than_tombstones_stay_brings_nothing_b
         }
     }
 }
+
+#[tokio::test]
+async fn a_region_whose_absence_cannot_be_told_is_copied_from_and_into_by_nobody() {
+    let mut bench = Bench::new().await;
+    pushed_without(&mut bench, 1, 1..=1).await;
+    let before = (content(&bench, "north").await, content(&bench, "south").await);
+    bench.stores[1].add(Rule::new(Fault::FailBefore).on(CallKind::List).named("/event"));
+    assert_eq!(try_sync(&bench).await.unwrap_err().id(), "sync.region-unreached");
+    bench.stores[1].heal();
+    assert_eq!((content(&bench, "north").await, content(&bench, "south").await), before);
+    assert_eq!(synced(&bench).await.regions[1].kind("wal").copied, 1);
+}

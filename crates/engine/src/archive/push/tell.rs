@@ -77,7 +77,10 @@ pub(super) async fn regions(
                 "region {region} answers again, away since {}; {} files of WAL were acknowledged without it",
                 known.since, known.without
             ),
-            hint: Some("it lacks what was stored meanwhile, and has to be brought up to date".to_owned()),
+            hint: Some(
+                "it lacks what was stored meanwhile, and has to be brought up to date: seawall sync"
+                    .to_owned(),
+            ),
         });
         findings.extend(put(repository, place, outcome, BACK, &event).await.err());
     }

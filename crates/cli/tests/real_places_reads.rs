@@ -1,12 +1,11 @@
 //! Restores and recoveries in whose middle a region is stopped, killed, refuses, or cuts its answers. Each region is a process of its own.
 //! What is shown here alone is *simulated*.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::clouds::Cloud;
-use crate::support::{Site, json, recovered};
+use crate::support::clouds::{Cloud, Two};
+use crate::support::{json, recovered};
 use seawall_gcsim::{Answer, Fault, Operation, When};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Context as _, Failure, Result, Server, majors};
@@ -21,24 +20,6 @@ enum Trouble {
     Killed,
     Answers(u16),
     Cut,
-}
-
-struct Place {
-    site: Site,
-    one: Cloud,
-    _two: Cloud,
-}
-
-fn place(major: u16) -> Result<Place> {
-    let one = Cloud::start("one", "europe-west3")?;
-    let two = Cloud::start("two", "europe-north1")?;
-    let settings = |home: &Path| -> Result<String> {
-        let token = home.join("token.json");
-        write_file(&token, r#"{"type": "fixed_token", "token": "one-for-all"}"#, 0o600)?;
-        Ok(format!("{}{}", one.settings(&token), two.settings(&token)))
-    };
-    let site = Site::in_regions(Server::builder(major).archive_command("false").start()?, settings)?;
-    Ok(Place { site, one, _two: two })
 }
 
 fn rows(server: &Server) -> Result<String> {
@@ -98,7 +79,7 @@ fn real_a_restore_goes_on_from_another_region_in_its_middle_and_so_does_recovery
         [Trouble::Stopped, Trouble::Killed, Trouble::Answers(503), Trouble::Answers(403), Trouble::Cut];
     for (number, trouble) in troubles.into_iter().enumerate() {
         let major = majors.get(number % majors.len()).copied().ok_or_else(|| Failure::new("no server"))?;
-        let mut place = place(major)?;
+        let mut place = Two::start(Server::builder(major), "")?;
         let server = &place.site.server;
         server.execute("CREATE TABLE kept AS SELECT g AS i, md5(g::text) || md5((g + 1)::text) AS body FROM generate_series(1, 400000) g")?;
         place.site.backup(&["--full"])?;

@@ -1,12 +1,10 @@
 //! Archiving and backups while a region is away: stopped, killed, refusing. Each region is a process of its own.
 //! What is shown here alone is *simulated*.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::clouds::Cloud;
-use crate::support::{Site, json};
-use seawall_testkit::identity::write_file;
+use crate::support::clouds::{Cloud, Two};
+use crate::support::json;
 use seawall_testkit::workload::{Ledger, Options, SETTINGS, Target, Workload, judge};
 use seawall_testkit::{Context as _, Failure, Result, Server, majors};
 use serde_json::Value;
@@ -48,33 +46,14 @@ impl Trouble {
     }
 }
 
-struct Place {
-    site: Site,
-    one: Cloud,
-    two: Cloud,
+fn place(major: u16) -> Result<Two> {
+    let builder =
+        SETTINGS.iter().fold(Server::builder(major), |builder, (name, value)| builder.setting(name, value));
+    Two::start(builder, &format!("ack_degrade = \"{DEGRADE}\"\n"))
 }
 
-impl Place {
-    fn new(major: u16) -> Result<Self> {
-        let one = Cloud::start("one", "europe-west3")?;
-        let two = Cloud::start("two", "europe-north1")?;
-        let mut builder = Server::builder(major).archive_command("false");
-        for (name, value) in SETTINGS {
-            builder = builder.setting(name, value);
-        }
-        let settings = |home: &Path| -> Result<String> {
-            let token = home.join("token.json");
-            write_file(&token, r#"{"type": "fixed_token", "token": "one-for-all"}"#, 0o600)?;
-            Ok(format!("ack_degrade = \"{DEGRADE}\"\n{}{}", one.settings(&token), two.settings(&token)))
-        };
-        let site = Site::in_regions(builder.start()?, settings)?;
-        Ok(Self { site, one, two })
-    }
-
-    fn status(&self) -> Result<Value> {
-        let outcome = self.site.seawall(["status", "--json"])?;
-        json(&outcome)
-    }
+fn status_of(place: &Two) -> Result<Value> {
+    json(&place.site.seawall(["status", "--json"])?)
 }
 
 fn rows(server: &Server) -> Result<String> {
@@ -101,7 +80,7 @@ fn real_archiving_and_backups_go_on_whatever_happens_to_a_region() -> Result<()>
     let mut times = Vec::new();
     for (number, trouble) in Trouble::ALL.into_iter().enumerate() {
         let major = majors.get(number % majors.len()).copied().ok_or_else(|| Failure::new("no server"))?;
-        let mut place = Place::new(major)?;
+        let mut place = place(major)?;
         let site = &place.site;
         site.server.execute("CREATE TABLE kept AS SELECT g AS i FROM generate_series(1, 1000) g")?;
         site.backup(&["--full"])?;
@@ -124,7 +103,7 @@ fn real_archiving_and_backups_go_on_whatever_happens_to_a_region() -> Result<()>
         let wanted = rows(&site.server)?;
 
         let began = Instant::now();
-        let status = place.status()?;
+        let status = status_of(&place)?;
         assert!(began.elapsed() < Duration::from_secs(100), "{trouble:?}: {:?}", began.elapsed());
         assert!(ids(&status).contains(&"status.region-away"), "{trouble:?}: {status}");
         let lost = if_gone(&status, "one")?;
@@ -144,7 +123,7 @@ fn real_archiving_and_backups_go_on_whatever_happens_to_a_region() -> Result<()>
 #[test]
 fn real_a_region_that_returns_is_used_again_and_its_loss_costs_what_status_says() -> Result<()> {
     for major in majors() {
-        let mut place = Place::new(major)?;
+        let mut place = place(major)?;
         place.site.server.execute("CREATE TABLE kept AS SELECT g AS i FROM generate_series(1, 1000) g")?;
         place.site.backup(&["--full"])?;
         let both = rows(&place.site.server)?;
@@ -162,14 +141,14 @@ fn real_a_region_that_returns_is_used_again_and_its_loss_costs_what_status_says(
             place.site.server.execute("INSERT INTO kept VALUES (1)")?;
             place.site.archive_all()?;
         }
-        let status = place.status()?;
+        let status = status_of(&place)?;
         assert!(!ids(&status).contains(&"status.region-away"), "{status}");
         assert!(ids(&status).contains(&"status.region-behind"), "{status}");
         let lost = if_gone(&status, "one")?;
         assert!(lost["segments"].as_u64() >= Some(1) && lost["recoverable"] == true, "{status}");
         assert_eq!(if_gone(&status, "two")?["segments"], 0, "{status}");
         place.one.kill()?;
-        let left = place.status()?;
+        let left = status_of(&place)?;
         let window = left["windows"].as_array().and_then(|windows| windows.first()).cloned();
         assert_eq!(window.map(|window| window["to"].clone()), Some(lost["to"].clone()), "{left}");
         // All that was acknowledged while both held it.
@@ -184,7 +163,7 @@ fn real_a_region_that_returns_is_used_again_and_its_loss_costs_what_status_says(
 #[test]
 fn real_whatever_came_to_regions_each_alone_restores_what_status_says() -> Result<()> {
     let major = majors().last().copied().ok_or_else(|| Failure::new("no server"))?;
-    let mut place = Place::new(major)?;
+    let mut place = place(major)?;
     let workload = Workload::start(
         &place.site.server,
         Options {
@@ -220,7 +199,7 @@ fn real_whatever_came_to_regions_each_alone_restores_what_status_says() -> Resul
     }
     let ledger = workload.finish(&place.site.server)?;
     place.site.archive_all()?;
-    let status = place.status()?;
+    let status = status_of(&place)?;
     for (gone, left) in [("one", "two"), ("two", "one")] {
         let lost = if_gone(&status, gone)?;
         println!("without {gone}: {lost}");

@@ -1,33 +1,13 @@
 //! A region that was away is brought up to date, by runs that are killed in their middle too, and then stands alone. Each region is a
 //! process of its own. What is shown here alone is *simulated*.
 
-use std::path::Path;
 use std::time::Duration;
 
-use crate::support::clouds::Cloud;
-use crate::support::{Site, json};
+use crate::support::clouds::Two;
+use crate::support::json;
 use seawall_gcsim::Operation;
-use seawall_testkit::identity::write_file;
 use seawall_testkit::{Context as _, Result, Server, bins, majors};
 use serde_json::Value;
-
-struct Place {
-    site: Site,
-    one: Cloud,
-    two: Cloud,
-}
-
-fn place(major: u16) -> Result<Place> {
-    let one = Cloud::start("one", "europe-west3")?;
-    let two = Cloud::start("two", "europe-north1")?;
-    let settings = |home: &Path| -> Result<String> {
-        let token = home.join("token.json");
-        write_file(&token, r#"{"type": "fixed_token", "token": "one-for-all"}"#, 0o600)?;
-        Ok(format!("ack_degrade = \"1s\"\n{}{}", one.settings(&token), two.settings(&token)))
-    };
-    let site = Site::in_regions(Server::builder(major).archive_command("false").start()?, settings)?;
-    Ok(Place { site, one, two })
-}
 
 fn rows(server: &Server) -> Result<String> {
     server.value("SELECT count(*) || ' ' || sum(i) FROM kept")
@@ -41,7 +21,7 @@ fn lacking(report: &Value, region: &str) -> u64 {
 }
 
 /// Starts a sync and kills it once the region took so many puts.
-fn killed_sync(place: &Place, puts: u64) -> Result<()> {
+fn killed_sync(place: &Two, puts: u64) -> Result<()> {
     let control = place.two.control();
     control.reset_counters().context(|| "counters".to_owned())?;
     let settings = place.site.settings();
@@ -62,7 +42,7 @@ fn killed_sync(place: &Place, puts: u64) -> Result<()> {
 #[test]
 fn real_a_region_that_was_away_is_brought_up_to_date_and_stands_alone() -> Result<()> {
     for major in majors() {
-        let mut place = place(major)?;
+        let mut place = Two::start(Server::builder(major), "ack_degrade = \"1s\"\n")?;
         let site = &place.site;
         site.server.execute("CREATE TABLE kept AS SELECT g AS i FROM generate_series(1, 200000) g")?;
         site.backup(&["--full"])?;

@@ -8,7 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use seawall_gcsim::{Answer, Control, Fault, Operation, Options, Simulator, When};
-use seawall_testkit::{Context as _, Failure, Result, Scratch};
+use seawall_testkit::identity::write_file;
+use seawall_testkit::{Context as _, Failure, Result, Scratch, ServerBuilder};
+
+use super::Site;
 
 const LISTEN: &str = "SEAWALL_TEST_CLOUD_LISTEN";
 const DATA: &str = "SEAWALL_TEST_CLOUD_DATA";
@@ -128,6 +131,28 @@ impl Drop for Cloud {
     fn drop(&mut self) {
         // A process that is stopped dies of SIGKILL all the same.
         let _gone = self.kill();
+    }
+}
+
+/// A site whose repository lies in two such regions.
+pub(crate) struct Two {
+    pub(crate) site: Site,
+    pub(crate) one: Cloud,
+    pub(crate) two: Cloud,
+}
+
+impl Two {
+    /// A started server with archiving on; `repository` begins the settings of that name.
+    pub(crate) fn start(server: ServerBuilder, repository: &str) -> Result<Self> {
+        let one = Cloud::start("one", "europe-west3")?;
+        let two = Cloud::start("two", "europe-north1")?;
+        let settings = |home: &Path| -> Result<String> {
+            let token = home.join("token.json");
+            write_file(&token, r#"{"type": "fixed_token", "token": "one-for-all"}"#, 0o600)?;
+            Ok(format!("{repository}{}{}", one.settings(&token), two.settings(&token)))
+        };
+        let site = Site::in_regions(server.archive_command("false").start()?, settings)?;
+        Ok(Self { site, one, two })
     }
 }
 

@@ -209,14 +209,13 @@ fn malformed(path: &Path, what: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use seawall_repo::keys::{ClusterSecret, OwnerKey};
-
-    fn keys(world: &World) -> HostKeys {
+impl HostKeys {
+    /// Fresh ones of a host that belongs to no repository.
+    pub(crate) fn made_up(world: &World) -> Self {
+        use seawall_repo::keys::{ClusterSecret, OwnerKey};
         let mut entropy = crate::repository::WorldEntropy::new(world);
         let secret = ClusterSecret::generate(&mut entropy);
-        HostKeys {
+        Self {
             repository: RepositoryId::new(&mut entropy),
             owner: OwnerKey::generate(&mut entropy).public(),
             cluster: "orders".parse().unwrap(),
@@ -228,13 +227,18 @@ mod tests {
             }],
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn a_key_file_comes_back_as_it_was_written() {
         let world = World::seeded(1);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("etc/orders.key");
-        let written = keys(&world);
+        let written = HostKeys::made_up(&world);
         written.create(&path, &world).unwrap();
         let read = HostKeys::load(&path).unwrap();
         assert_eq!(read.repository, written.repository);
@@ -247,8 +251,11 @@ mod tests {
         let world = World::seeded(2);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.key");
-        keys(&world).create(&path, &world).unwrap();
-        assert_eq!(keys(&world).create(&path, &world).unwrap_err().id(), "keys.host-file-unwritable");
+        HostKeys::made_up(&world).create(&path, &world).unwrap();
+        assert_eq!(
+            HostKeys::made_up(&world).create(&path, &world).unwrap_err().id(),
+            "keys.host-file-unwritable"
+        );
     }
 
     #[test]
@@ -257,7 +264,7 @@ mod tests {
         let world = World::seeded(3);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.key");
-        let written = keys(&world);
+        let written = HostKeys::made_up(&world);
         written.create(&path, &world).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = HostKeys::load(&path).unwrap_err();

@@ -380,11 +380,7 @@ impl History {
         for (hold, id) in std::mem::take(&mut self.half_known) {
             let Some((place, _)) = self.manifests.get(&id) else { continue };
             let name = Named::Hold { place: place.clone(), id: hold }.to_name();
-            let mut everywhere = true;
-            for index in 0..self.bench.memories.len() {
-                everywhere &= self.names_in(index).await.contains_key(name.as_str());
-            }
-            if !everywhere {
+            if !self.is_everywhere(&name).await {
                 self.half_known.insert(hold, id);
             // One of the last moment may come when its backup is being deleted already.
             } else if self.is_safe(id).await {
@@ -398,12 +394,16 @@ impl History {
         let Some((place, _)) = self.manifests.get(&id) else { return false };
         let standing = crate::prune::standing(&self.bare().await, place).await.unwrap();
         let named = Named::Manifest { place: place.clone(), backup: id };
-        let name = named.to_name();
-        let mut everywhere = true;
+        self.is_everywhere(&named.to_name()).await && !standing.names(&named)
+    }
+
+    async fn is_everywhere(&self, name: &ObjectName) -> bool {
         for index in 0..self.bench.memories.len() {
-            everywhere &= self.names_in(index).await.contains_key(name.as_str());
+            if !self.names_in(index).await.contains_key(name.as_str()) {
+                return false;
+            }
         }
-        everywhere && !standing.names(&named)
+        true
     }
 
     pub(super) fn story(&self) -> String {

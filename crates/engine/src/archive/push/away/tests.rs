@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use seawall_repo::id::Generation;
-use seawall_repo::keys::{ClusterSecret, MetaKey, OwnerKey};
 use seawall_store::world::ManualClock;
 
 use super::*;
-use crate::repository::{HostGeneration, WorldEntropy};
+use crate::repository::WorldEntropy;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -15,22 +13,6 @@ fn world() -> (World, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::default());
     let random = World::seeded(3).random;
     (World { clock: Arc::clone(&clock) as _, random }, clock)
-}
-
-fn keys(world: &World) -> HostKeys {
-    let mut entropy = WorldEntropy::new(world);
-    let secret = ClusterSecret::generate(&mut entropy);
-    HostKeys {
-        repository: RepositoryId::new(&mut entropy),
-        owner: OwnerKey::generate(&mut entropy).public(),
-        cluster: "orders".parse().unwrap(),
-        writer: WriterKey::generate(&mut entropy),
-        generations: vec![HostGeneration {
-            generation: Generation::FIRST,
-            meta: MetaKey::generate(&mut entropy),
-            public: secret.public(),
-        }],
-    }
 }
 
 fn south() -> RegionName {
@@ -47,7 +29,7 @@ struct Host {
 impl Host {
     fn new() -> Self {
         let (world, clock) = world();
-        let keys = keys(&world);
+        let keys = HostKeys::made_up(&world);
         clock.advance(1000 * SECOND);
         Self { world, clock, keys, folder: tempfile::tempdir().unwrap() }
     }
@@ -107,8 +89,10 @@ fn nothing_is_believed_that_this_host_did_not_write() {
     }
     // Another host's, though it is signed: a file that was copied.
     std::fs::write(file_beside(&other.key_file()), good).unwrap();
-    let stranger =
-        HostKeys { writer: WriterKey::generate(&mut WorldEntropy::new(&other.world)), ..keys(&other.world) };
+    let stranger = HostKeys {
+        writer: WriterKey::generate(&mut WorldEntropy::new(&other.world)),
+        ..HostKeys::made_up(&other.world)
+    };
     let memory = AwayRegions::load(&other.key_file(), &stranger, &other.world);
     assert!(memory.of(&south()).is_none() && memory.ignored.is_some());
 }

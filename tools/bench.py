@@ -24,9 +24,10 @@ PG = pathlib.Path(os.environ["BENCH_PG"])
 PG17 = pathlib.Path(os.environ["BENCH_PG17"]) if os.environ.get("BENCH_PG17") else None
 SEAWALL = os.environ["BENCH_SEAWALL"]
 PGBACKREST = os.environ.get("BENCH_PGBACKREST")
+WAL_SPEED = os.environ.get("BENCH_WAL_SPEED")
 SCALE = int(os.environ.get("BENCH_SCALE", "100"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-PARTS = os.environ.get("BENCH_PARTS", "main pgbench incremental replay sizes tables").split()
+PARTS = os.environ.get("BENCH_PARTS", "main pgbench incremental replay sizes changes tables").split()
 LEVEL = "3"
 OTHER = "pgBackRest"
 
@@ -278,10 +279,12 @@ def main_part():
         small_changes(cluster, measure)
         restores(cluster, measure)
         verifications(cluster, measure)
-        wal(cluster, measure)
+        speed = wal(cluster, measure)
         for what in measure.rows:
             print(f"\n## {what}\n")
             measure.report(what)
+        if speed:
+            print(f"\n## Reading WAL\n\nEvery page and record checked with its CRC, every block reference and the meaning of every record taken, on one core.\n\n```text\n{speed.strip()}\n```")
         if "pgbench" in PARTS:
             under_load(cluster)
     finally:
@@ -360,6 +363,11 @@ def wal(cluster, measure):
     for name in names:
         path = cluster.data / "pg_wal" / name
         measure.run(push, "seawall", cluster.seawall("wal", "push", path), stored=cluster.region)
+        # The same bytes under a name that gets no index: what an index costs.
+        partial = path.with_name(f"{name}.partial")
+        shutil.copy(path, partial)
+        measure.run(push, "seawall, as a .partial file, which has no index", cluster.seawall("wal", "push", partial), stored=cluster.region)
+        partial.unlink()
         if PGBACKREST:
             measure.run(push, OTHER, cluster.pgbackrest("archive-push", path), stored=cluster.rest)
     out = cluster.root / "fetched"
@@ -373,6 +381,10 @@ def wal(cluster, measure):
             measure.run(fetch, OTHER, cluster.pgbackrest("archive-get", name, out), cwd=cluster.data)
     cluster.sql(f"alter system set archive_command = '{SEAWALL} -c {cluster.conf} wal push %p'")
     cluster.sql("select pg_reload_conf()")
+    if WAL_SPEED:
+        major = sh(PG / "postgres", "--version").split()[2].split(".")[0]
+        say("reading WAL")
+        return sh(WAL_SPEED, cluster.data / "pg_wal", major).replace(str(cluster.data / "pg_wal"), "what pgbench wrote here")
 
 
 def incremental_part():
@@ -517,38 +529,125 @@ def load(cluster, who, words):
     return {"tps": tps, "p50": at(0.5), "p99": at(0.99), "backups": backups, "seconds": ended - began}
 
 
+GIGABYTES = (1, 2, 4, 8)
+# Rows of `grows` that change alike whatever its size, each on a page of its own.
+SAME_ROWS = 5000
+
+
+class Growing:
+    """A cluster whose one table of text grows: what changes alike is to cost alike."""
+
+    def __init__(self, name, *conf, programs=PG):
+        self.cluster, self.measure, self.rows = Cluster(name, "max_wal_size=16GB", *conf, programs=programs), Measure(), 0
+
+    def set_up(self, **more):
+        self.cluster.set_up(**more)
+        self.cluster.sql("create table grows (i bigint, t text)")
+        return self
+
+    def grow(self, gigabytes):
+        """Data in MB."""
+        more = gigabytes * 6_500_000 - self.rows
+        self.cluster.sql(f"insert into grows select {self.rows} + i, md5(i::text) || md5((i + 1)::text) || repeat('filler ', 5) from generate_series(1, {more}) i")
+        self.cluster.sql("vacuum grows")
+        self.rows += more
+        return self.settle()
+
+    def change(self, rows):
+        """Changes so many rows, spread over the table."""
+        self.cluster.sql(f"update grows set t = reverse(t) where i % {self.rows // rows} = 1")
+        return self.settle()
+
+    def settle(self):
+        self.cluster.sql("checkpoint")
+        return (size(self.cluster.data) - size(self.cluster.data / "pg_wal")) / 1e6
+
+    def changes(self):
+        """What changes: the same rows at every size, then rows on one page in a hundred."""
+        pages = int(self.cluster.sql("select pg_relation_size('grows') / 8192"))
+        return (("the same", SAME_ROWS), ("1 % of pages", pages // 100))
+
+
 def sizes_part():
-    """What a full backup costs as a cluster grows."""
-    cluster, measure = Cluster("sizes"), Measure()
+    """What backups cost as a cluster grows."""
+    grown = Growing("sizes")
+    cluster, measure = grown.cluster, grown.measure
+    full, changed = [], []
     try:
-        cluster.set_up()
-        cluster.sql("create table grows (i bigint, t text)")
-        print("\n## Full backup and restore as the cluster grows\n\nOne table of text; memory must not grow with it.\n")
-        print("| data MB | who | backup wall s | CPU s per GB | peak MiB | restore wall s | peak MiB |\n|---|---|---|---|---|---|---|")
-        rows = 0
-        for gigabytes in (1, 2, 4):
-            more = gigabytes * 6_500_000 - rows
-            cluster.sql(f"insert into grows select {rows} + i, md5(i::text) || md5((i + 1)::text) || repeat('filler ', 5) from generate_series(1, {more}) i")
-            rows += more
-            cluster.sql("checkpoint")
-            print(size_rows(cluster, measure, gigabytes), flush=True)
+        grown.set_up()
+        for gigabytes in GIGABYTES:
+            full += size_rows(cluster, measure, gigabytes, grown.grow(gigabytes))
+            for what, rows in grown.changes():
+                data, name = grown.change(rows), f"{what}, {gigabytes}"
+                cluster.seawall_backup(measure, name)
+                cluster.pgbackrest_backup(measure, name, "incr")
+                changed += change_rows(measure.rows[name], data, what)
+    finally:
+        cluster.end()
+    print("\n## Full backup and restore as the cluster grows\n\nOne table of text; memory must not grow with it.\n")
+    print("| data MB | who | backup wall s | CPU s per GB | peak MiB | restore wall s | peak MiB |\n|---|---|---|---|---|---|---|")
+    print("\n".join(full))
+    print(f"\n## Backup after a change, as the cluster grows\n\nOf that table {SAME_ROWS:,} rows change, each on a page of its own, whatever its size; then as many as 1 % of its pages.\n")
+    print_changes(changed)
+
+
+def changes_part():
+    """The same beside PostgreSQL's own incremental backups, which 17 was the first to have."""
+    if not PG17:
+        return
+    grown = Growing("changes", "summarize_wal=on", programs=PG17)
+    cluster, measure, changed = grown.cluster, grown.measure, []
+    words = [PG17 / "pg_basebackup", "-h", cluster.sock, "-U", "postgres", "-c", "fast", "-X", "none"]
+    theirs, base, more = "pg_basebackup --incremental, plain, not encrypted", cluster.root / "base", cluster.root / "more"
+    try:
+        grown.set_up(others=False)
+        for gigabytes in GIGABYTES:
+            grown.grow(gigabytes)
+            cluster.seawall_backup(measure, "before")
+            sh(*words, "-D", fresh(base))
+            for what, rows in grown.changes():
+                data, name = grown.change(rows), f"{what}, {gigabytes}"
+                cluster.seawall_backup(measure, name)
+                measure.run(name, theirs, [*words, f"--incremental={base}/backup_manifest", "-D", fresh(more)], server=cluster.pid)
+                measure.rows[name][theirs][-1]["stored"] = size(more) / 1e6
+                base, more = more, base
+                changed += change_rows(measure.rows[name], data, what)
+        print(f"\n## Backup after a change, as the cluster grows, beside PostgreSQL's own\n\n{sh(PG17 / 'postgres', '--version').strip()}; the table and the changes are those above; each builds on its own last one.\n")
+        print_changes(changed)
     finally:
         cluster.end()
 
 
-def size_rows(cluster, measure, step):
-    data = (size(cluster.data) - size(cluster.data / "pg_wal")) / 1e6
+def print_changes(rows):
+    print("| data MB | changed | who | wall s | CPU s | peak MiB | read MB | stored MB | read, of the data |\n|---|---|---|---|---|---|---|---|---|")
+    print("\n".join(rows), flush=True)
+
+
+def change_rows(of, data, what):
+    lines = []
+    for who, rows in of.items():
+        row = rows[-1]
+        # What a server reads for its own backup does not show in its client.
+        read, share = (f"{row['read']:.0f}", f"{row['read'] / data:.1%}") if not who.startswith("pg_basebackup") else ("", "")
+        lines.append(f"| {data:.0f} | {what} | {who} | {row['wall']:.2f} | {row['cpu']:.2f} | {row['rss']:.0f} | {read} | {row['stored']:.1f} | {share} |")
+    return lines
+
+
+def size_rows(cluster, measure, step, data):
     backup = cluster.seawall_backup(measure, f"size {step}", "--full")
     restore = cluster.seawall_restore(measure, f"size {step}, restore", fresh(cluster.root / "restored"))
     fresh(cluster.root / "restored")
-    lines = [f"| {data:.0f} | seawall | {backup['wall']:.2f} | {backup['cpu'] / data * 1000:.2f} | {backup['rss']:.0f} | {restore['wall']:.2f} | {restore['rss']:.0f} |"]
+    lines = [size_row("seawall", data, backup, restore)]
     if PGBACKREST:
         cluster.pgbackrest_backup(measure, f"size {step}", "full")
         cluster.pgbackrest_restore(measure, f"size {step}, restore", fresh_private(cluster.root / "restored"))
         fresh(cluster.root / "restored")
-        backup, restore = (measure.rows[f"size {step}{more}"][OTHER][-1] for more in ("", ", restore"))
-        lines.append(f"| {data:.0f} | {OTHER} | {backup['wall']:.2f} | {backup['cpu'] / data * 1000:.2f} | {backup['rss']:.0f} | {restore['wall']:.2f} | {restore['rss']:.0f} |")
-    return "\n".join(lines)
+        lines.append(size_row(OTHER, data, *(measure.rows[f"size {step}{more}"][OTHER][-1] for more in ("", ", restore"))))
+    return lines
+
+
+def size_row(who, data, backup, restore):
+    return f"| {data:.0f} | {who} | {backup['wall']:.2f} | {backup['cpu'] / data * 1000:.2f} | {backup['rss']:.0f} | {restore['wall']:.2f} | {restore['rss']:.0f} |"
 
 
 def tables_part():
@@ -597,6 +696,8 @@ def main():
         replay_part()
     if "sizes" in PARTS:
         sizes_part()
+    if "changes" in PARTS:
+        changes_part()
     if "tables" in PARTS:
         tables_part()
 

@@ -24,4 +24,6 @@ pub(crate) use local::index_of_file;
 pub(crate) use segment::{Indexed, Indexer, NotIndexed};
 
 #[cfg(test)]
+mod size_tests;
+#[cfg(test)]
 pub(crate) mod tests;

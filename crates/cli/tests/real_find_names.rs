@@ -36,7 +36,11 @@ fn comes_and_goes(server: &Server) -> Result<()> {
         "TRUNCATE short",
         "INSERT INTO short SELECT n, 'again' FROM generate_series(1, 15000) n",
         "UPDATE short SET body = 'changed'",
+        "VACUUM FULL short",
+        "DELETE FROM short",
         "CREATE SCHEMA apart CREATE TABLE inside (n int)",
+        "CREATE TABLE older.beside (n int)",
+        "DROP TABLE older.beside",
         "DROP TABLE short",
         "DROP TABLE apart.inside",
         "DROP SCHEMA apart",
@@ -51,6 +55,7 @@ fn comes_and_goes(server: &Server) -> Result<()> {
 fn names_are_read_from_wal(major: u16) -> Result<()> {
     let site = Site::plain(major)?;
     site.server.execute("CREATE TABLE stays AS SELECT n FROM generate_series(1, 100) n")?;
+    site.server.execute("CREATE SCHEMA older")?;
     site.backup(&[])?;
     // Now the row is in a record, now in the image of the page that it went to.
     for _ in 0..2 {
@@ -63,8 +68,10 @@ fn names_are_read_from_wal(major: u16) -> Result<()> {
         "delete public.short wal",
         "truncate public.short wal",
         "update public.short wal",
+        "delete public.short wal",
+        "drop older.beside wal",
         "drop public.short wal",
-        "drop -.inside wal",
+        "drop apart.inside wal",
     ];
     let found = find(&site, 0, &[])?;
     assert_eq!(told(&found), [once, once].concat(), "{found}");

@@ -4,6 +4,8 @@
 //! it and a backup stores only those pages; what is decoded encodes to the same bytes; whatever is read is checked before it is
 //! believed. Deliberately knows no server and no object: bytes in, rows out.
 
+use std::collections::BTreeMap;
+
 use seawall_pg::Lsn;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +76,9 @@ pub struct CoveredDatabase {
     /// Relations left out because the list was full.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: u64,
+    /// Its schemas by OID: of a relation that is in no list WAL tells the number of its schema.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schemas: BTreeMap<u32, String>,
     /// Why it has no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_asked: Option<String>,

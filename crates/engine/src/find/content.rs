@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use seawall_pg::wal::WalOf;
 use seawall_pg::{Lsn, SegmentName, SegmentNo};
 
+use super::catalog_rows::{CatalogRows, Catalogs};
 use super::judge::{Judge, Operation, Wanted};
+use super::names::Names;
 use super::report::Candidate;
 use super::run::{Way, numbers, told};
 use super::{catalog_rows, dropped_database, named};
@@ -17,6 +19,10 @@ use crate::monitor::Finding;
 const DROP_SEGMENTS: u64 = 4;
 /// Segments in which names are looked for that are in no list, at most.
 const NAMED_IN_MAX: usize = 64;
+
+fn catalogs(names: &Names, database: u32) -> Catalogs {
+    Catalogs { class: names.class_number(database), namespace: names.namespace_number(database) }
+}
 
 impl Way<'_> {
     /// As whom records are read; else why none can be.
@@ -34,21 +40,21 @@ impl Way<'_> {
         wanted: &Wanted,
         findings: &mut Vec<Finding>,
     ) -> Result<()> {
-        let mut rows = HashMap::new();
+        let mut rows = CatalogRows::default();
         if let Ok(of) = self.records() {
             let unnamed = named::unnamed(judge);
             for (number, files) in unnamed.iter().rev().take(NAMED_IN_MAX) {
-                let class = files.iter().map(|file| (file.database, judge.names.class_number(file.database)));
-                let class = class.collect();
+                let catalogs: HashMap<u32, Catalogs> =
+                    files.iter().map(|file| (file.database, catalogs(&judge.names, file.database))).collect();
                 // The row follows its file, now and then in the next segment.
                 for last in [*number, SegmentNo(number.0.saturating_add(1))] {
-                    if files.iter().all(|file| rows.contains_key(file)) {
+                    if files.iter().all(|file| rows.relations.contains_key(file)) {
                         break;
                     }
                     let segments: Vec<SegmentName> =
                         numbers(*number, last).map_while(|number| self.name(number)).collect();
                     let read =
-                        catalog_rows::rows(self.repository, self.place, of, &segments, &class, &mut rows);
+                        catalog_rows::rows(self.repository, self.place, of, &segments, &catalogs, &mut rows);
                     match read.await {
                         Ok(()) => {}
                         Err(error) if error.kind() == Kind::Unavailable => return Err(error),

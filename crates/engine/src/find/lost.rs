@@ -175,6 +175,11 @@ impl Lost {
                 .filter(|oid| names.label(**oid, Lsn(u64::MAX)).is_some_and(|label| label.is_table()));
             if let (Some(table), None, Some(first)) = (tables.next(), tables.next(), self.made.first()) {
                 names.follow(*first, *table);
+            } else if let (true, Some(gone), Some(first)) =
+                (self.owners.iter().all(Option::is_none), self.gone.first(), self.made.first())
+            {
+                // The relation beside it is dropped last of all, with the old file and behind what belongs to it.
+                names.follow_unknown(*first, *gone);
             }
         } else if self.made.len() == self.gone.len() {
             for (made, (gone, owner)) in self.made.iter().zip(self.gone.iter().zip(&self.owners).rev()) {

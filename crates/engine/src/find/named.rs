@@ -3,14 +3,14 @@
 //! Promises: a relation that no list names is told with the name that WAL gave it, and if it is no table, it is no loss; what nobody can
 //! name stays, with its number, unless only a name could tell whether it is what was looked for: then it is counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use seawall_pg::SegmentNo;
 use seawall_pg::wal::RelationId;
 
-use super::catalog_rows::CatalogRow;
+use super::catalog_rows::CatalogRows;
 use super::judge::{Judge, Operation, Wanted, fits};
-use super::names::Names;
+use super::names::{Names, Oid};
 use super::report::{Candidate, NameBasis, Relation, Weight};
 
 /// Schemas that have the same OID everywhere (`catalog/pg_namespace.dat`).
@@ -36,7 +36,7 @@ pub(super) fn unnamed(judge: &Judge<'_>) -> BTreeMap<SegmentNo, Vec<RelationId>>
 pub(super) fn settle(
     candidates: &mut Vec<Candidate>,
     names: &Names,
-    rows: &HashMap<RelationId, CatalogRow>,
+    rows: &CatalogRows,
     wanted: &Wanted,
 ) -> u64 {
     let mut unsure = 0;
@@ -63,16 +63,23 @@ pub(super) fn settle(
 }
 
 /// Whether the relation stays, with the name that WAL gave it where it did.
-fn name(relation: &mut Relation, names: &Names, rows: &HashMap<RelationId, CatalogRow>) -> bool {
-    let row = relation.file.and_then(|file| rows.get(&names.origin(file)));
-    let Some(row) = row.filter(|_| relation.name.is_none()) else { return true };
+fn name(relation: &mut Relation, names: &Names, rows: &CatalogRows) -> bool {
+    let Some(file) = relation.file.filter(|_| relation.name.is_none()) else { return true };
+    let Some(row) = rows.relations.get(&names.origin(file)) else { return true };
     relation.oid = Some(row.oid);
     relation.name = Some(row.name.clone());
-    relation.schema =
-        SCHEMAS.iter().find(|(oid, _)| *oid == row.namespace).map(|(_, name)| (*name).to_owned());
+    relation.schema = schema((file.database, row.namespace), names, rows);
     relation.basis = Some(NameBasis::Wal);
     let is_system = SCHEMAS.iter().take(2).any(|(oid, _)| *oid == row.namespace);
     matches!(row.kind, b'r' | b'm' | b'p') && !is_system
+}
+
+/// A schema's name: its own where it has the same OID everywhere, else as a list has it, else as WAL does.
+fn schema(oid: Oid, names: &Names, rows: &CatalogRows) -> Option<String> {
+    let own = SCHEMAS.iter().find(|(own, _)| *own == oid.1).map(|(_, name)| *name);
+    own.or_else(|| names.schema(oid))
+        .or_else(|| rows.schemas.get(&oid).map(String::as_str))
+        .map(str::to_owned)
 }
 
 /// Weight, rows and words, after relations were named or left out.

@@ -14,8 +14,9 @@ use super::report::NameBasis;
 
 /// The tablespace of what all databases share; its files belong to no database.
 const GLOBAL: u32 = 1664;
-/// The OID of `pg_class` in every database.
+/// The OIDs of `pg_class` and `pg_namespace` in every database.
 const PG_CLASS: u32 = 1259;
+const PG_NAMESPACE: u32 = 2615;
 
 /// A relation by database and OID.
 pub(super) type Oid = (u32, u32);
@@ -157,9 +158,25 @@ impl Names {
         all.find(|database| database.oid == oid).map(|database| database.name.as_str())
     }
 
-    /// The file number of `pg_class` in a database: its OID until it is rewritten.
+    /// A schema's name, by database and OID, as the newest list has it.
+    pub(super) fn schema(&self, (database, oid): Oid) -> Option<&str> {
+        let mut all = self.snapshots.iter().rev().flat_map(|one| &one.coverage.databases);
+        all.find_map(|known| known.schemas.get(&oid).filter(|_| known.oid == database)).map(String::as_str)
+    }
+
+    /// The file number of `pg_class` in a database.
     pub(super) fn class_number(&self, database: u32) -> u32 {
-        let listed = self.snapshots.iter().find_map(|one| one.relations.get(&(database, PG_CLASS)));
-        listed.map_or(PG_CLASS, |relation| relation.number)
+        self.catalog_number(database, PG_CLASS)
+    }
+
+    /// The file number of `pg_namespace` in a database.
+    pub(super) fn namespace_number(&self, database: u32) -> u32 {
+        self.catalog_number(database, PG_NAMESPACE)
+    }
+
+    /// A catalog's file number: its OID until it is rewritten.
+    fn catalog_number(&self, database: u32, catalog: u32) -> u32 {
+        let listed = self.snapshots.iter().find_map(|one| one.relations.get(&(database, catalog)));
+        listed.map_or(catalog, |relation| relation.number)
     }
 }

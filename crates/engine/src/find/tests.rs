@@ -1,5 +1,7 @@
 //! Transactions by number in, candidates out.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use seawall_pg::wal::RelationId;
 use seawall_pg::{Lsn, SegmentNo};
@@ -46,6 +48,7 @@ fn snapshot(at: u64, rows: &[Listed]) -> Snapshot {
         name: "shop".into(),
         relations: rows.len() as u64,
         left_out: 0,
+        schemas: BTreeMap::new(),
         not_asked: None,
     }];
     let coverage = Coverage { from, to, taken: Time::EPOCH, databases };

@@ -19,6 +19,9 @@ use super::rows::Fields;
 const ALL_BYTES_MAX: usize = 64 << 20;
 /// Rows that the server hands out at once.
 const ROWS_AT_ONCE: usize = 5_000;
+/// Schemas of a database that are listed; those of sessions' temporary tables are not.
+const SCHEMAS_SQL: &str =
+    "SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_' ORDER BY oid LIMIT 10000";
 
 const DOING: &str = "the names of relations";
 
@@ -85,15 +88,16 @@ async fn one(
         name: database.name.clone(),
         relations: 0,
         left_out: 0,
+        schemas: BTreeMap::new(),
         not_asked: None,
     };
     let asked = match &database.contents {
         Contents::NotAsked { reason } => Err(reason.clone()),
         Contents::Asked(_) if connection.database() == database.name => {
-            list(connection, database.oid, room).await.map_err(|error| error.to_string())
+            list(connection, room, &mut covered).await.map_err(|error| error.to_string())
         }
         Contents::Asked(_) => match Connection::open_database(options, &database.name).await {
-            Ok(other) => list(&other, database.oid, room).await.map_err(|error| error.to_string()),
+            Ok(other) => list(&other, room, &mut covered).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         },
     };
@@ -102,23 +106,24 @@ async fn one(
         return Err(QueryError::Gone { doing: DOING, reason: connection.ended().await });
     }
     match asked {
-        Ok((bytes, relations, left_out)) => {
-            (covered.relations, covered.left_out) = (relations, left_out);
-            Ok((Some(bytes), covered))
-        }
+        Ok(bytes) => Ok((Some(bytes), covered)),
         Err(reason) => {
-            covered.not_asked = Some(reason);
+            (covered.not_asked, covered.schemas) = (Some(reason), BTreeMap::new());
             Ok((None, covered))
         }
     }
 }
 
+/// The list of the connection's database, and what is said of it.
 async fn list(
     connection: &Connection,
-    database: u32,
     room: usize,
-) -> Result<(Vec<u8>, u64, u64), QueryError> {
-    let mut writer = RelationListWriter::new(database, room);
+    covered: &mut CoveredDatabase,
+) -> Result<Vec<u8>, QueryError> {
+    for row in connection.ask(DOING, SCHEMAS_SQL).await?.rows() {
+        covered.schemas.insert(row.parsed("oid")?, row.text("nspname")?);
+    }
+    let mut writer = RelationListWriter::new(covered.oid, room);
     let mut after = 0;
     loop {
         let answer = connection.ask(DOING, &rows_sql(after)).await?;
@@ -130,7 +135,9 @@ async fn list(
             count += 1;
         }
         if count < ROWS_AT_ONCE {
-            return Ok(writer.finish());
+            let (bytes, relations, left_out) = writer.finish();
+            (covered.relations, covered.left_out) = (relations, left_out);
+            return Ok(bytes);
         }
     }
 }

@@ -75,6 +75,7 @@ fn state() -> Vec<Entry> {
                 name: "orders".into(),
                 relations: 3,
                 left_out: 1,
+                schemas: BTreeMap::new(),
                 not_asked: None,
             },
             CoveredDatabase {
@@ -82,6 +83,7 @@ fn state() -> Vec<Entry> {
                 name: "template0".into(),
                 relations: 0,
                 left_out: 0,
+                schemas: BTreeMap::new(),
                 not_asked: Some("it accepts no connections".into()),
             },
         ],

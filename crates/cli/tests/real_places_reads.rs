@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::clouds::{Cloud, Two};
-use crate::support::{json, recovered};
+use crate::support::{Site, json, recovered};
 use seawall_gcsim::{Answer, Fault, Operation, When};
 use seawall_testkit::identity::write_file;
-use seawall_testkit::{Context as _, Failure, Result, Server, majors};
+use seawall_testkit::{Context as _, Failure, Result, Server, majors, run, seawall};
 use serde_json::Value;
 
 /// Reads of region one that pass before anything happens to it.
@@ -129,5 +129,49 @@ fn real_a_restore_goes_on_from_another_region_in_its_middle_and_so_does_recovery
         let restored = recovered(restored()?)?;
         assert_eq!(rows(&restored)?, wanted, "{trouble:?}");
     }
+    Ok(())
+}
+
+/// The exit code of `wal fetch` of a file, as a server of this cluster would ask for it.
+fn fetched(site: &Site, name: &str) -> Result<Option<i32>> {
+    let target = site.server.data_directory().join("pg_wal/RECOVERYXLOG");
+    let (settings, identity) = (site.settings(), site.identity("first"));
+    let (settings, identity) = (settings.to_string_lossy(), identity.to_string_lossy());
+    let line = ["-c", &settings, "wal", "fetch", name, "pg_wal/RECOVERYXLOG", "--identity", &identity];
+    let outcome = run(seawall(line)?.current_dir(site.server.data_directory()))?;
+    assert_eq!(target.exists(), outcome.code == Some(0), "{outcome:?}");
+    let _none = std::fs::remove_file(&target);
+    Ok(outcome.code)
+}
+
+#[test]
+fn real_a_fetch_does_not_ask_a_region_that_the_one_before_found_away_but_for_what_nobody_else_has()
+-> Result<()> {
+    let place = Two::start(Server::builder(majors().last().copied().unwrap_or(17)), "")?;
+    let (site, control) = (&place.site, place.one.control());
+    site.server.execute("CREATE TABLE kept AS SELECT g AS i FROM generate_series(1, 1000) g")?;
+    site.backup(&["--full"])?;
+    let name = site.server.value("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")?;
+    site.archive_all()?;
+    let memory = site.server.data_directory().join("seawall_away.json");
+    assert_eq!((fetched(site, &name)?, memory.exists()), (Some(0), false), "all is well");
+
+    let gets = When { operations: vec![Operation::ObjectGet], ..When::default() };
+    let away = Answer { status: 503, ..Answer::default() };
+    control.fault(gets, Fault { answer: Some(away), ..Fault::default() }).context(|| "a fault".to_owned())?;
+    assert_eq!((fetched(site, &name)?, memory.exists()), (Some(0), true), "it found out");
+    let asked = || control.requests(Operation::ObjectGet).context(|| "counters".to_owned());
+    control.reset_counters().context(|| "counters".to_owned())?;
+    for _ in 0..3 {
+        assert_eq!(fetched(site, &name)?, Some(0));
+    }
+    assert_eq!(asked()?, 0);
+
+    // That a file is nowhere is the word of all regions, whatever is remembered.
+    place.one.heal()?;
+    assert!(memory.exists());
+    assert_eq!(fetched(site, "0000000100000000000000FF")?, Some(1));
+    assert!(asked()? > 0);
+    assert!(!memory.exists(), "it answered");
     Ok(())
 }

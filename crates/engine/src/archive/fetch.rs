@@ -9,6 +9,7 @@
 mod decide;
 mod judge;
 mod link;
+mod memory;
 mod place;
 
 use std::path::{Path, PathBuf};
@@ -23,13 +24,17 @@ use serde::Serialize;
 use self::decide::{Absence, Decision, decide};
 use self::judge::Wanted;
 use self::link::Link;
+pub(crate) use self::memory::MEMORY_FILE_NAME;
+use self::memory::Memory;
 use self::place::Arriving;
 use super::adopted;
 use super::plan_file::PlanFile;
 use super::read::{self, Arrived, Opened, Sink as _};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::Finding;
-use crate::repository::{Acknowledge, KeyFiles, Levels, Repository, RepositorySettings, Secrets, not_served};
+use crate::repository::{
+    Acknowledge, KeyFiles, Levels, RegionSettings, Repository, RepositorySettings, Secrets, not_served,
+};
 use crate::source::read_control;
 use crate::words::ClusterName;
 
@@ -110,14 +115,28 @@ impl FetchAnswer {
 
 /// Answers one request.
 pub async fn fetch(from: FetchFrom<'_>, request: &FetchRequest<'_>, world: &World) -> FetchAnswer {
-    let waiting = Waiting::begin(request.wait, world);
-    let opened = open(from, &waiting).await;
-    let plan = match from {
-        FetchFrom::Plan(plan) => Some(plan),
-        FetchFrom::Settings { .. } => None,
+    let source = match Source::of(from) {
+        Ok(source) => source,
+        Err(error) => return FetchAnswer::Stop(error),
     };
-    match opened {
-        Ok(repository) => fetch_in(&repository, plan, request, &waiting).await,
+    let mut memory = Memory::load(request.data_directory, world);
+    if let Some(regions) = memory.first_asked(&source.settings.regions) {
+        // Only a file counts that is delivered: what some regions say is no answer for all.
+        let at_once = Waiting::begin(Duration::ZERO, world);
+        if let Ok(repository) = source.open(regions, &at_once).await
+            && let delivered @ FetchAnswer::Delivered(_) =
+                fetch_in(&repository, source.plan, request, &at_once).await
+        {
+            return delivered;
+        }
+    }
+    let waiting = Waiting::begin(request.wait, world);
+    match source.open(source.settings.regions.clone(), &waiting).await {
+        Ok(repository) => {
+            let answer = fetch_in(&repository, source.plan, request, &waiting).await;
+            memory.learn(&repository);
+            answer
+        }
         Err(error) => FetchAnswer::Stop(error),
     }
 }
@@ -144,27 +163,50 @@ impl Waiting {
     }
 }
 
-async fn open(from: FetchFrom<'_>, waiting: &Waiting) -> Result<Repository> {
-    let (settings, cluster, secrets) = match from {
-        FetchFrom::Plan(plan) => {
-            let secrets = Secrets::Identities(KeyFiles {
-                identities: plan.repository.identity_files.clone(),
-                passphrases: plan.repository.passphrase_files.clone(),
-            });
-            (settings_of(plan)?, plan.cluster.clone(), secrets)
-        }
-        FetchFrom::Settings { settings, cluster, secrets } => {
-            (settings.clone(), cluster.clone(), secrets.clone())
-        }
-    };
-    loop {
-        match Repository::open(&settings, &cluster, &secrets, None, &waiting.world).await {
-            Err(error) if error.kind() == Kind::Unavailable => {
-                if !waiting.again().await {
-                    return Err(error);
-                }
+/// Where WAL is read, whoever said so.
+struct Source<'a> {
+    settings: RepositorySettings,
+    cluster: ClusterName,
+    secrets: Secrets,
+    plan: Option<&'a PlanFile>,
+}
+
+impl<'a> Source<'a> {
+    fn of(from: FetchFrom<'a>) -> Result<Self> {
+        match from {
+            FetchFrom::Plan(plan) => {
+                let secrets = Secrets::Identities(KeyFiles {
+                    identities: plan.repository.identity_files.clone(),
+                    passphrases: plan.repository.passphrase_files.clone(),
+                });
+                Ok(Self {
+                    settings: settings_of(plan)?,
+                    cluster: plan.cluster.clone(),
+                    secrets,
+                    plan: Some(plan),
+                })
             }
-            opened => return opened,
+            FetchFrom::Settings { settings, cluster, secrets } => Ok(Self {
+                settings: settings.clone(),
+                cluster: cluster.clone(),
+                secrets: secrets.clone(),
+                plan: None,
+            }),
+        }
+    }
+
+    /// Opens it in these regions, waiting while they are away.
+    async fn open(&self, regions: Vec<RegionSettings>, waiting: &Waiting) -> Result<Repository> {
+        let settings = RepositorySettings { regions, ..self.settings.clone() };
+        loop {
+            match Repository::open(&settings, &self.cluster, &self.secrets, None, &waiting.world).await {
+                Err(error) if error.kind() == Kind::Unavailable => {
+                    if !waiting.again().await {
+                        return Err(error);
+                    }
+                }
+                opened => return opened,
+            }
         }
     }
 }

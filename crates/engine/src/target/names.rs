@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use seawall_repo::map::{PathProblem, check_path};
 use seawall_repo::relation_list::is_made;
 
+use crate::archive::fetch::MEMORY_FILE_NAME;
 use crate::archive::plan_file::PLAN_FILE_NAME;
 
 /// Under this, files from outside the data directory stand.
@@ -50,7 +51,7 @@ pub enum NameError {
 }
 
 /// Files that a restore decides itself, relative to the data directory.
-const OWN_FILES: [&str; 8] = [
+const OWN_FILES: [&str; 9] = [
     "global/pg_control",
     "backup_label",
     "tablespace_map",
@@ -59,6 +60,7 @@ const OWN_FILES: [&str; 8] = [
     "postmaster.pid",
     "postmaster.opts",
     PLAN_FILE_NAME,
+    MEMORY_FILE_NAME,
 ];
 
 /// Where a path of a backup belongs.

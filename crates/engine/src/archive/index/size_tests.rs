@@ -28,6 +28,9 @@ impl Numbers {
     }
 }
 
+/// The next record of a load.
+type Load<'l> = &'l dyn Fn(&mut Numbers) -> RecordSpec;
+
 /// A record that changes these pages of these relations.
 fn record((manager, info): (u8, u8), main: usize, changes: &[(u32, u32)], bytes: usize) -> RecordSpec {
     let blocks = (0..).zip(changes).map(|(id, (relation, block))| BlockSpec {
@@ -58,7 +61,7 @@ fn sizes(mut next: impl FnMut(&mut Numbers) -> RecordSpec) -> (usize, u64) {
 
 #[test]
 fn an_index_of_small_changes_all_over_a_terabyte_stays_under_a_mebibyte() {
-    let loads: [(&str, &dyn Fn(&mut Numbers) -> RecordSpec); 3] = [
+    let loads: [(&str, Load<'_>); 3] = [
         ("HOT updates", &|numbers| record(HOT_UPDATE, 14, &[(0, numbers.page())], 20)),
         ("insertions into an index", &|numbers| record(LEAF_INSERT, 2, &[(1, numbers.page())], 16)),
         ("both", &|numbers| {

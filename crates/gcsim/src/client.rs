@@ -3,7 +3,7 @@
 //! Promise: it blocks for the moment of one small request and needs no runtime, so that it serves tests with and without one;
 //! it works on a simulator in this process and on one in another alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -71,6 +71,14 @@ impl Control {
     pub fn create_bucket_with(&self, resource: &Value, project: &str, object_retention: bool) -> Result<()> {
         let path = format!("buckets?project={project}&enableObjectRetention={object_retention}");
         self.send("POST", &path, resource).map(drop)
+    }
+
+    /// Makes a bucket's retention policy final.
+    ///
+    /// # Errors
+    /// There is no such bucket, or it has no retention policy.
+    pub fn lock_bucket(&self, name: &str) -> Result<()> {
+        self.send("POST", "lock", &json!({ "bucket": name })).map(drop)
     }
 
     /// Adds a rule; its number.
@@ -154,6 +162,22 @@ impl Control {
     /// A grant has a role or permission that the simulator does not know.
     pub fn credentials(&self, known: &BTreeMap<String, Credential>) -> Result<()> {
         self.send("PUT", "credentials", known).map(drop)
+    }
+
+    /// The permissions that requests needed and had since the start or the last reset, by the credential's name.
+    ///
+    /// # Errors
+    /// The simulator does not answer.
+    pub fn rights_used(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        Ok(serde_json::from_value(self.send("GET", "rights", &Value::Null)?)?)
+    }
+
+    /// Forgets them.
+    ///
+    /// # Errors
+    /// The simulator does not answer.
+    pub fn forget_rights_used(&self) -> Result<()> {
+        self.send("DELETE", "rights", &Value::Null).map(drop)
     }
 
     /// Whether more than one write a second to a name is refused; it is, at first.

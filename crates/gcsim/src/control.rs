@@ -29,6 +29,11 @@ pub(crate) fn answer(shared: &Arc<Shared>, call: &Call, body: &Bytes) -> Reply {
             shared.counters.reset();
             Ok(json!({}))
         }
+        (&Method::GET, "rights") => Ok(json!(shared.used.all())),
+        (&Method::DELETE, "rights") => {
+            shared.used.reset();
+            Ok(json!({}))
+        }
         (&Method::POST, "clock") => clock(shared, body),
         (&Method::PUT, "credentials") => read::<Credentials>(body).and_then(|credentials| {
             rights::check(&credentials)?;
@@ -37,6 +42,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, call: &Call, body: &Bytes) -> Reply {
         }),
         (&Method::POST, "settings") => settings(shared, body),
         (&Method::POST, "buckets") => bucket(shared, call, body),
+        (&Method::POST, "lock") => lock(shared, body),
         (&Method::POST, "damage") => damage(shared, body),
         (&Method::DELETE, rule) if rule.starts_with("faults/") => release(shared, rule),
         _ => Err(Refusal::not_simulated("this control request")),
@@ -85,6 +91,15 @@ fn bucket(shared: &Shared, call: &Call, body: &Bytes) -> Result<Value, Refusal> 
     let bucket =
         shared.world().insert_bucket(&Who::Anybody, project, &fields, call.flag("enableObjectRetention"))?;
     Ok(json::resource(&bucket))
+}
+
+/// As "Buckets: lockRetentionPolicy", without asking for a right.
+fn lock(shared: &Shared, body: &Bytes) -> Result<Value, Refusal> {
+    let fields = json::fields(body)?;
+    let name = fields.get("bucket").and_then(Value::as_str).ok_or_else(|| Refusal::required("bucket"))?;
+    let mut world = shared.world();
+    let metageneration = world.bucket(name)?.metageneration;
+    Ok(json::resource(&world.lock_bucket(&Who::Anybody, name, metageneration)?))
 }
 
 fn damage(shared: &Shared, body: &Bytes) -> Result<Value, Refusal> {

@@ -9,7 +9,8 @@
 //!
 //! As long as no credential was registered everybody may do everything; afterwards an unknown token is answered 401.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -103,27 +104,47 @@ pub(crate) fn check(known: &Credentials) -> Result<(), Refusal> {
 /// Everybody that is known.
 pub(crate) type Credentials = BTreeMap<String, Credential>;
 
+/// Permissions that somebody needed and had, by the credential's name: what least rights are held against.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Used(Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>);
+
+impl Used {
+    fn note(&self, who: &str, permission: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(who.to_owned()).or_default().insert(permission.to_owned());
+    }
+
+    pub(crate) fn all(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn reset(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 /// Who sent a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Who {
     /// Nobody is registered, so everybody may do everything.
     Anybody,
-    Known(Credential),
+    Known(Credential, Used),
 }
 
 impl Who {
     /// # Errors
     /// Somebody is registered, and this token is not theirs.
-    pub(crate) fn of(known: &Credentials, token: Option<&str>) -> Result<Self, Refusal> {
+    pub(crate) fn of(known: &Credentials, token: Option<&str>, used: &Used) -> Result<Self, Refusal> {
         if known.is_empty() {
             return Ok(Self::Anybody);
         }
         let token = token.ok_or_else(Refusal::login_required)?;
-        known.get(token).cloned().map(Self::Known).ok_or_else(Refusal::invalid_credentials)
+        let known = known.get(token).cloned().ok_or_else(Refusal::invalid_credentials)?;
+        Ok(Self::Known(known, used.clone()))
     }
 
     pub(crate) fn may(&self, permission: &str, bucket: &str, name: Option<&str>) -> bool {
-        let Self::Known(credential) = self else { return true };
+        let Self::Known(credential, _) = self else { return true };
         credential.grants.iter().any(|grant| {
             grant.bucket.as_deref().is_none_or(|only| only == bucket)
                 && grant.prefix.as_deref().is_none_or(|only| name.is_some_and(|name| name.starts_with(only)))
@@ -135,11 +156,14 @@ impl Who {
     /// 403 that names the permission.
     pub(crate) fn need(&self, permission: &str, bucket: &str, name: Option<&str>) -> Result<(), Refusal> {
         if self.may(permission, bucket, name) {
+            if let Self::Known(credential, used) = self {
+                used.note(&credential.name, permission);
+            }
             return Ok(());
         }
         let who = match self {
             Self::Anybody => "Anonymous caller",
-            Self::Known(credential) => &credential.name,
+            Self::Known(credential, _) => &credential.name,
         };
         Err(Refusal::denied(who, permission, name))
     }
@@ -155,7 +179,8 @@ mod tests {
             bucket: bucket.map(str::to_owned),
             prefix: prefix.map(str::to_owned),
         });
-        Who::Known(Credential { name: "writer@p".to_owned(), grants: grants.collect() })
+        let credential = Credential { name: "writer@p".to_owned(), grants: grants.collect() };
+        Who::Known(credential, Used::default())
     }
 
     #[test]
@@ -180,7 +205,7 @@ mod tests {
             ("storage.objects.get", true),
             ("roles/storage.objectReader", false),
         ] {
-            let Who::Known(credential) = who(&[(entry, None, None)]) else { panic!("nobody is known") };
+            let Who::Known(credential, _) = who(&[(entry, None, None)]) else { panic!("nobody is known") };
             assert_eq!(check(&[("t".to_owned(), credential)].into()).is_ok(), fine, "{entry}");
         }
     }
@@ -188,10 +213,11 @@ mod tests {
     #[test]
     fn strangers_are_refused_once_somebody_is_known() {
         let mut known = Credentials::new();
-        assert!(matches!(Who::of(&known, None), Ok(Who::Anybody)));
+        let used = Used::default();
+        assert!(matches!(Who::of(&known, None, &used), Ok(Who::Anybody)));
         known.insert("t".to_owned(), Credential::default());
-        assert_eq!(Who::of(&known, Some("u")).unwrap_err().status, 401);
-        assert_eq!(Who::of(&known, None).unwrap_err().reason, "required");
-        assert!(matches!(Who::of(&known, Some("t")), Ok(Who::Known(_))));
+        assert_eq!(Who::of(&known, Some("u"), &used).unwrap_err().status, 401);
+        assert_eq!(Who::of(&known, None, &used).unwrap_err().reason, "required");
+        assert!(matches!(Who::of(&known, Some("t"), &used), Ok(Who::Known(..))));
     }
 }

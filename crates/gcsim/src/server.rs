@@ -208,7 +208,11 @@ impl Arrived {
             world.expire()?;
             // A session's address is its own right: "Resumable uploads", session URIs.
             let by_session = matches!(self.route.operation, Operation::SessionPut | Operation::SessionCancel);
-            let who = if by_session { Who::Anybody } else { Who::of(&world.credentials, self.call.token())? };
+            let who = if by_session {
+                Who::Anybody
+            } else {
+                Who::of(&world.credentials, self.call.token(), &self.shared.used)?
+            };
             drop(world);
             let (shared, call, route, body) = (&*self.shared, &self.call, &self.route, &self.body);
             let asked = Asked { shared, call, route, who: &who, body, whole: self.whole };

@@ -16,6 +16,7 @@ use crate::journal::Journal;
 use crate::model::{Payload, World};
 use crate::moment::Clock;
 use crate::refusal::Refusal;
+use crate::rights::Used;
 
 /// Everything there is while the simulator runs.
 pub(crate) struct Shared {
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) faults: Faults,
     pub(crate) counters: Counters,
+    pub(crate) used: Used,
 }
 
 impl Shared {
@@ -43,8 +45,8 @@ impl Shared {
             let (journal, changes) = Journal::open(&directory.join("journal"))?;
             world.replay(changes, journal)?;
         }
-        let (faults, counters) = (Faults::default(), Counters::default());
-        Ok(Self { world: Mutex::new(world), blobs, clock, faults, counters })
+        let (faults, counters, used) = (Faults::default(), Counters::default(), Used::default());
+        Ok(Self { world: Mutex::new(world), blobs, clock, faults, counters, used })
     }
 
     /// The world, for one request alone.

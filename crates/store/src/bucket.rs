@@ -6,6 +6,7 @@
 //! what it means in one place ([`verdict`]). Nothing is retried here: [`crate::Region`] does, once, with its own bounds.
 //! Does not do: copying, renaming, multipart uploads; nothing needs them.
 
+pub mod about;
 mod azure;
 mod client;
 mod gcs;
@@ -16,7 +17,7 @@ pub(crate) mod verdict;
 mod walk;
 
 pub use open::BucketError;
-pub(crate) use open::{SCHEMES, open};
+pub(crate) use open::{Opened, SCHEMES, open};
 
 use crate::local::{Expect, MARKER};
 use async_trait::async_trait;

@@ -8,6 +8,7 @@
 //! the repository format can tell (hence `Conflict` hands over what is there).
 
 use crate::error::{ErrorKind, Failure, StoreError};
+use crate::local::MARKER;
 use crate::meter::OpKind;
 use crate::region::{Call, Moving, Region};
 use bytes::Bytes;
@@ -69,6 +70,23 @@ impl Region {
             return Err(failed);
         }
         self.settle(name, &path, bytes, failed).await
+    }
+
+    /// Whether this login may create objects, asked without creating one: the marker's own bytes are put under its own name, which
+    /// every service refuses because it is taken, after it has looked at the login's rights (*assumed* of that order). A service
+    /// that does not know the condition would replace the marker by itself.
+    ///
+    /// # Errors
+    /// No repository is there, or it cannot be told.
+    pub async fn may_create(&self) -> Result<bool, StoreError> {
+        let bytes = self.get(MARKER, self.limits().read_back_bytes_max).await?;
+        let path = self.parse(MARKER)?;
+        match self.create(Call::new(OpKind::Put, MARKER), &path, &bytes).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Denied => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn create(&self, call: Call<'_>, path: &Path, bytes: &Bytes) -> Result<(), StoreError> {

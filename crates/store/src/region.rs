@@ -4,6 +4,7 @@
 //! known to be down is not asked again until it has had time to come back.
 //! Does not do: choosing between regions; that is [`crate::Regions`].
 
+mod about;
 mod call;
 mod health;
 mod limits;
@@ -18,6 +19,7 @@ pub use list::Level;
 pub use open::OpenError;
 pub(crate) use read::Moving;
 
+use crate::bucket::about::Service;
 use crate::durable::{SweptTemps, Temps};
 use crate::error::StoreError;
 use crate::local::DurableLocal;
@@ -125,6 +127,8 @@ pub struct Region {
     store: Arc<dyn ObjectStore>,
     /// The file driver beneath, where there is one: it alone knows leftovers.
     local: Option<DurableLocal>,
+    /// Who is asked about the bucket itself, where it is one.
+    service: Option<Arc<dyn Service>>,
     health: Health,
     meter: Meter,
     world: World,
@@ -135,7 +139,8 @@ impl Region {
     #[must_use]
     pub fn with_store(config: RegionConfig, store: Arc<dyn ObjectStore>, world: &World) -> Self {
         let health = Health::new(&config.limits);
-        Self { config, store, local: None, health, meter: Meter::default(), world: world.clone() }
+        let (local, service) = (None, None);
+        Self { config, store, local, service, health, meter: Meter::default(), world: world.clone() }
     }
 
     /// The same region with its driver wrapped, for instance in a [`crate::faulty::FaultyStore`].

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use seawall_gcsim::{Answer, Credential, Fault, Grant, Operation, Simulator, When};
+use seawall_store::bucket::about::{LocationKind, Lock, Versions};
 use seawall_store::contract::{Promises, check_all};
 use seawall_store::{
     Access, Deleted, ErrorKind, Limits, OpenError, Put, Region, RegionConfig, RegionName, Role, World,
@@ -14,6 +15,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
+
+const WRITER: [&str; 3] = ["storage.objects.create", "storage.objects.get", "storage.objects.list"];
 
 /// A simulator with one bucket, and a folder with the credentials.
 struct Bench {
@@ -59,6 +62,14 @@ impl Bench {
         let founding = Region::found(config.clone(), &self.world).unwrap();
         founding.put_new("seawall.json", &Bytes::from_static(b"{}")).await.unwrap();
         Region::open(config, &self.world).unwrap()
+    }
+
+    /// From now on the token may do this and nothing else.
+    fn allow(&self, rights: &[&str]) {
+        let allow = rights.iter().map(|right| (*right).to_owned()).collect();
+        let credential =
+            Credential { name: "writer@acme".to_owned(), grants: vec![Grant { allow, ..Grant::default() }] };
+        self.simulator.credentials(&BTreeMap::from([(TOKEN.to_owned(), credential)])).unwrap();
     }
 
     fn once(&self, operation: Operation, fault: Fault) {
@@ -199,10 +210,7 @@ async fn a_role_that_may_only_create_and_read_cannot_delete() {
     let bench = Bench::new();
     let region = bench.repository().await;
     region.put_new("a/b", &body()).await.unwrap();
-    let rights = ["storage.objects.create", "storage.objects.get", "storage.objects.list"];
-    let grant = Grant { allow: rights.map(str::to_owned).to_vec(), ..Grant::default() };
-    let credential = Credential { name: "writer@acme".to_owned(), grants: vec![grant] };
-    bench.simulator.credentials(&BTreeMap::from([(TOKEN.to_owned(), credential)])).unwrap();
+    bench.allow(&WRITER);
     assert!(region.put_new("a/c", &body()).await.unwrap().is_stored());
     assert_eq!(region.get("a/c", 1 << 20).await.unwrap(), body());
     let error = region.delete("a/b").await.unwrap_err();
@@ -231,4 +239,53 @@ fn credentials_that_others_can_read_are_refused() {
         Err(OpenError::Bucket { source, .. }) => assert!(source.to_string().contains("others can reach it")),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_bucket_is_asked_where_it_is_and_what_it_keeps() {
+    let bench = Bench::new();
+    let day = 24 * 3600;
+    let resource = serde_json::json!({
+        "name": "acme-locked", "location": "EUR4", "retentionPolicy": { "retentionPeriod": (30 * day).to_string() },
+        "softDeletePolicy": { "retentionDurationSeconds": (9 * day).to_string() },
+        "lifecycle": { "rule": [{ "action": { "type": "Delete" }, "condition": { "age": 10 } }] },
+    });
+    bench.simulator.create_bucket_with(&resource, "acme", false).unwrap();
+    let open = |url: &str| Region::open(bench.config(url), &bench.world).unwrap();
+    let about = open("gs://acme-locked/pg").about().await.unwrap();
+    let location = about.location.unwrap();
+    assert_eq!((location.name.as_str(), location.kind), ("eur4", LocationKind::DualRegion));
+    assert_eq!(about.lock.unwrap(), Some(Lock { period: Duration::from_secs(30 * day), is_final: false }));
+    assert_eq!(about.soft_delete.unwrap(), Some(Duration::from_secs(9 * day)));
+    assert_eq!(about.deletes_by_itself.unwrap().len(), 1);
+    let plain = open("gs://acme-dr/pg").about().await.unwrap();
+    assert_eq!((plain.lock, plain.versions), (Ok(None), Ok(Versions::Off)));
+    assert_ne!(plain.owner.unwrap(), about.owner.unwrap());
+}
+
+#[tokio::test]
+async fn rights_are_found_out_without_touching_what_is_stored() {
+    let bench = Bench::new();
+    let region = bench.repository().await;
+    region.put_new("a/b", &body()).await.unwrap();
+    bench.allow(&WRITER);
+    let about = region.about().await.unwrap();
+    assert_eq!(about.rights.unwrap(), WRITER);
+    let why = about.location.unwrap_err().to_string();
+    assert!(why.contains("403") && why.contains("storage.buckets.get") && !why.contains(TOKEN), "{why}");
+    assert_eq!((region.may_create().await.unwrap(), region.may_delete().await), (true, Ok(false)));
+    bench.allow(&["storage.objects.get", "storage.objects.list", "storage.objects.delete"]);
+    assert_eq!((region.may_create().await.unwrap(), region.may_delete().await), (false, Ok(true)));
+    bench.allow(&["roles/storage.admin"]);
+    assert_eq!((region.may_create().await.unwrap(), region.may_delete().await), (true, Ok(true)));
+    assert_eq!(region.list_collect("").await.unwrap().len(), 2);
+    assert_eq!(region.get("seawall.json", 1 << 20).await.unwrap(), Bytes::from_static(b"{}"));
+}
+
+#[tokio::test]
+async fn a_right_that_cannot_be_asked_about_is_neither_had_nor_lacking() {
+    let bench = Bench::new();
+    let region = bench.repository().await;
+    bench.always(Operation::ObjectDelete, answer(503, None));
+    assert!(region.may_delete().await.unwrap_err().to_string().contains("503"));
 }

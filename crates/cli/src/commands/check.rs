@@ -33,6 +33,8 @@ pub fn run(args: &CheckArgs, global: &Global, output: &Output) -> Result<Outcome
             default_settings: PathBuf::from(DEFAULT_FILE),
         },
         rules: super::prune::rules(&settings),
+        residency: settings.repository.residency.clone(),
+        prunes: settings.repository.prune_key_file.is_some(),
         archive_within: args.archive,
     };
     let mut report = open::runtime()?.block_on(check::run(&options, &World::system()));
@@ -56,6 +58,12 @@ fn page(report: &CheckReport) -> Page {
     }
     for what in &report.not_checked {
         page.spans(0, [Span::new(Style::Bad, "not checked: "), Span::plain(*what)]);
+    }
+    for note in &report.notes {
+        page.spans(0, [Span::new(Style::Warn, "note: "), Span::plain(note.what.clone())]);
+        if let Some(hint) = &note.hint {
+            page.line(format!("  {hint}"));
+        }
     }
     if report.findings.is_empty() && report.not_checked.is_empty() {
         page.line("nothing to do");

@@ -251,11 +251,11 @@ fn plain(kind: Kind, value: &DeValue<'_>) -> Option<Value> {
         (Kind::Integer(..) | Kind::Ack, DeValue::Integer(value)) => {
             i64::from_str_radix(value.as_str(), value.radix()).ok().map(Value::Integer)
         }
-        (Kind::Recipients, DeValue::Array(items)) => {
+        (Kind::Recipients | Kind::Places, DeValue::Array(items)) => {
             let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
             texts.collect::<Option<_>>().map(Value::Texts)
         }
-        (Kind::Bool | Kind::Integer(..) | Kind::Recipients | Kind::Regions, _) => None,
+        (Kind::Bool | Kind::Integer(..) | Kind::Recipients | Kind::Places | Kind::Regions, _) => None,
         (_, DeValue::String(text)) => Some(Value::Text(text.to_string())),
         _ => None,
     }

@@ -123,6 +123,8 @@ pub struct Repository {
     pub writer_key_file: PathBuf,
     /// The key file that has the right to prune, where it is another.
     pub prune_key_file: Option<PathBuf>,
+    /// Where data may be; everywhere where no place is named.
+    pub residency: Vec<String>,
     /// The regions, in the order in which they are written.
     pub regions: Vec<RegionSettings>,
 }

@@ -139,6 +139,7 @@ impl Picker<'_> {
             key_files: self.path("repository.identity_file").into_iter().collect::<Vec<_>>().into(),
             writer_key_file: self.path("repository.writer_key_file").unwrap_or_default(),
             prune_key_file: self.path("repository.prune_key_file"),
+            residency: self.places(),
             regions,
         }
     }
@@ -285,6 +286,21 @@ impl Picker<'_> {
             _ => self.problem("settings.value", PATH, &format!("{PATH} wants {}", Kind::Ack.wanted()), None),
         }
         Ack::All { degrade }
+    }
+
+    fn places(&mut self) -> Vec<String> {
+        const PATH: &str = "repository.residency";
+        let Some(Value::Texts(places)) = self.value(PATH) else { return Vec::new() };
+        if places.is_empty() || places.iter().any(|place| place.trim().is_empty()) {
+            let hint = "leave the setting out where data may be anywhere";
+            self.problem(
+                "settings.value",
+                PATH,
+                "the list of places is empty, or one of them is",
+                Some(hint.into()),
+            );
+        }
+        places
     }
 
     fn recipients(&mut self) -> Vec<Recipient> {

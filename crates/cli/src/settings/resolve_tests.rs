@@ -44,6 +44,18 @@ fn defaults_fill_what_nobody_sets() {
 }
 
 #[test]
+fn places_where_data_may_be_are_taken_as_they_stand_and_an_empty_list_is_refused() {
+    let cluster = orders(&format!("[repository]\nresidency = [\"EU\", \"europe-west3\"]\n{REGION}"));
+    assert_eq!(cluster.repository.residency, ["EU", "europe-west3"]);
+    assert!(orders(REGION).repository.residency.is_empty());
+    for bad in ["[]", "[\"\"]"] {
+        let (id, said) = refusal(&format!("[repository]\nresidency = {bad}\n{REGION}"));
+        assert!(id == "settings.value" && said.contains("list of places"), "{said}");
+    }
+    assert_eq!(refusal(&format!("[repository]\nresidency = \"EU\"\n{REGION}")).0, "settings.kind");
+}
+
+#[test]
 fn every_default_is_accepted_by_its_own_kind() {
     // A default that its kind refuses would be a problem here.
     let cluster = orders(REGION);

@@ -35,6 +35,8 @@ pub enum Kind {
     RepositoryId,
     /// A list of age recipients.
     Recipients,
+    /// A list of names of places.
+    Places,
     /// `[[repository.region]]` tables with `name` and `url`.
     Regions,
 }
@@ -60,6 +62,7 @@ impl Kind {
             Self::Owner => "the owner's public key, \"ed25519:\" and 44 characters of base64".into(),
             Self::RepositoryId => "32 hexadecimal digits".into(),
             Self::Recipients => "a list of age recipients, such as [\"age1…\", \"age1…\"]".into(),
+            Self::Places => "a list of places, such as [\"EU\", \"europe-west3\"]".into(),
             Self::Regions => "[[repository.region]] tables, each with a name and a url".into(),
         }
     }
@@ -210,6 +213,14 @@ pub const KEYS: &[Key] = &[
         None,
         "The key file of a writer that has the right to prune (`key add-writer --right prune`), for `prune` and `hold`. Best on \
          a host that is no database host: who takes that one can then delete nothing. Unset: repository.writer_key_file.",
+    ),
+    key(
+        "repository.residency",
+        Kind::Places,
+        None,
+        "Where data may be, in the providers' names for locations (case does not count): a bucket elsewhere, and one that does not tell, is a \
+         finding of `check`. A pair of regions may be where both of its regions may, or its own name. Names stand for themselves: EU is \
+         Google's multi-region of that name and not everything in Europe. Unset: everywhere.",
     ),
     key(
         "repository.region",

@@ -2,13 +2,16 @@
 //!
 //! Promises: looks at everything it can reach, so that one fault does not hide the next; what could not be looked at is an
 //! error and never "in order". Changes nothing, unless a test of the archive is asked for: then the server finishes a WAL
-//! segment. Deliberately does not ask whether stored bytes are good (`verify`) or how far a recovery would reach (`status`).
+//! segment. Rights are tried out on what nobody stored. Deliberately does not ask whether stored bytes are good (`verify`) or how far a
+//! recovery would reach (`status`).
 
 mod archive_command;
 mod arrival;
 mod judge;
+mod places;
 mod repository;
 mod retention;
+mod rights;
 mod run;
 mod server;
 
@@ -44,6 +47,10 @@ pub struct CheckOptions {
     pub command: ExpectedCommand,
     /// What is kept.
     pub rules: RetentionRules,
+    /// Where data may be, in the services' names for places; everywhere where none is named.
+    pub residency: Vec<String>,
+    /// Whether this host is meant to prune with the same logins.
+    pub prunes: bool,
     /// Have the server finish a segment, and wait so long for it to arrive in every region.
     pub archive_within: Option<Duration>,
 }
@@ -57,6 +64,8 @@ pub struct CheckReport {
     pub in_order: Vec<String>,
     /// What is not, each with its cure.
     pub findings: Vec<Finding>,
+    /// What is worth knowing and changes no exit code: what a service did not tell, what regions have in common.
+    pub notes: Vec<Finding>,
     /// What could not be looked at; never empty when something was left out.
     #[serde(skip)]
     pub errors: Vec<Error>,
@@ -71,6 +80,10 @@ impl CheckReport {
 
     fn bad(&mut self, id: &'static str, what: impl Into<String>, cure: impl Into<String>) {
         self.findings.push(Finding { id, what: what.into(), hint: Some(cure.into()) });
+    }
+
+    fn note(&mut self, id: &'static str, what: impl Into<String>, cure: impl Into<String>) {
+        self.notes.push(Finding { id, what: what.into(), hint: Some(cure.into()) });
     }
 
     fn failed(&mut self, error: Error) {

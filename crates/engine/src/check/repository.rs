@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use seawall_repo::layout::{Named, Place};
+use seawall_repo::records::Right;
 use seawall_repo::seal::Cipher;
 use seawall_store::{ErrorKind, World};
 
@@ -93,6 +94,13 @@ fn writer(report: &mut CheckReport, repository: &Repository) -> Result<()> {
         (Some(certificate), None) => report.good(format!("writer {id}, {}", certificate.label)),
     }
     Ok(())
+}
+
+/// Whether this host's key has the right to prune.
+pub(super) fn may_prune(repository: &Repository) -> bool {
+    let Ok(writer) = repository.writer() else { return false };
+    let mut certificates = repository.trust().certificates();
+    certificates.any(|one| one.writer == writer.id() && one.rights.contains(&Right::Prune))
 }
 
 async fn adoption(report: &mut CheckReport, repository: &Repository, system: SystemIdentifier) -> Result<()> {

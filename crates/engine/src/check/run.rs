@@ -2,7 +2,8 @@
 
 use seawall_store::World;
 
-use super::{CheckOptions, CheckReport, arrival, repository, retention, server};
+use super::{CheckOptions, CheckReport, arrival, places, repository, retention, rights, server};
+use crate::repository::Repository;
 use crate::source::read_control;
 
 /// Checks everything that can be reached.
@@ -15,7 +16,6 @@ pub async fn run(options: &CheckOptions, world: &World) -> CheckReport {
             return report;
         }
     };
-    retention::check(&mut report, &options.rules);
     let connection = match server::check(&mut report, options, system).await {
         Ok(connection) => Some(connection),
         Err(error) => {
@@ -30,6 +30,7 @@ pub async fn run(options: &CheckOptions, world: &World) -> CheckReport {
             None
         }
     };
+    buckets(&mut report, options, opened.as_ref()).await;
     if let (Some(within), Some(connection), Some(opened)) = (options.archive_within, connection, opened) {
         let place = repository::place(&opened, system);
         let proven = arrival::check(&mut report, &connection, &opened, &place, within, world).await;
@@ -38,4 +39,17 @@ pub async fn run(options: &CheckOptions, world: &World) -> CheckReport {
         }
     }
     report
+}
+
+/// What the buckets' services tell, and what the rules of retention come to in them. Where the repository cannot be opened that is said,
+/// and the rules are judged for themselves.
+async fn buckets(report: &mut CheckReport, options: &CheckOptions, opened: Option<&Repository>) {
+    let Some(repository) = opened else {
+        retention::check(report, &options.rules, &[]);
+        return;
+    };
+    let seen = places::look(repository).await;
+    places::judge(report, &seen, &options.residency);
+    rights::check(report, repository, &seen, options.prunes || repository::may_prune(repository)).await;
+    retention::check(report, &options.rules, &seen);
 }

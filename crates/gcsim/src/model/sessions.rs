@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::{Change, Payload, Session, Target, Version, Wishes, World};
 use crate::hashes::Hashes;
 use crate::refusal::Refusal;
-use crate::rights::Who;
+use crate::rights::{Used, Who};
 
 const WEEK: u64 = 7 * 24 * 3600;
 const GRAIN: u64 = 256 * 1024;
@@ -46,7 +46,7 @@ impl World {
         self.last_generation = self.next_generation();
         let who = match target.who {
             Who::Anybody => None,
-            Who::Known(credential) => Some(credential.clone()),
+            Who::Known(credential, _) => Some(credential.clone()),
         };
         let session = Session {
             id: id.clone(),
@@ -139,7 +139,7 @@ impl World {
             md5: found.md5,
             components: None,
         };
-        let who = session.who.clone().map_or(Who::Anybody, Who::Known);
+        let who = session.who.clone().map_or(Who::Anybody, |known| Who::Known(known, Used::default()));
         let target = Target { who: &who, bucket: &session.bucket, name: &session.name };
         let done = |generation| {
             let done = Session { finished: Some(generation), chunks: Vec::new(), ..session.clone() };

@@ -112,3 +112,17 @@ async fn strangers_are_unauthorised_and_everybody_may_ask_what_they_may_do() {
     assert_eq!(Json::with_token(&simulator, "viewer").patch(&bucket, patch.clone()).await.0, 403);
     assert_eq!(Json::with_token(&simulator, "owner").patch(&bucket, patch).await.0, 200);
 }
+
+#[tokio::test]
+async fn the_rights_that_were_used_are_told_and_those_refused_or_only_asked_about_are_not() {
+    let simulator = with_roles();
+    let creator = Json::with_token(&simulator, "creator");
+    creator.put("a", "1").await;
+    assert_eq!(creator.get(&format!("/{BUCKET}/o/a")).await.0, 403);
+    let asked = format!("/{BUCKET}/iam/testPermissions?permissions=storage.multipartUploads.create");
+    assert_eq!(creator.get(&asked).await.0, 200);
+    let used = simulator.rights_used().unwrap();
+    assert_eq!(used["creator@project"], ["storage.objects.create".to_owned()].into());
+    simulator.forget_rights_used().unwrap();
+    assert!(simulator.rights_used().unwrap().is_empty());
+}

@@ -3,13 +3,15 @@
 //! Logging in: the file of the settings (TOML with `account_key`, or `sas_token`, or `client_id`, `client_secret` and `tenant_id`), else
 //! `AZURE_STORAGE_ACCOUNT_KEY` and its fellows, else a federated token (workload identity), else the machine's managed identity.
 
+use super::about::azure::Azure;
 use super::client::{Connector, no_retries, options};
-use super::open::{BucketError, beneath};
+use super::open::{BucketError, Driven, beneath};
 use super::secret;
 use crate::access::Access;
+use object_store::HeaderMap;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::HttpConnector as _;
 use object_store::path::Path;
-use object_store::{HeaderMap, ObjectStore};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -42,27 +44,33 @@ struct Credentials {
     tenant_id: Option<String>,
 }
 
-pub(super) fn driver(
-    container: &str,
-    access: &Access,
-    prefix: Option<Path>,
-) -> Result<Arc<dyn ObjectStore>, BucketError> {
+pub(super) fn driver(container: &str, access: &Access, prefix: Option<Path>) -> Result<Driven, BucketError> {
     let account = access.account.clone().or_else(|| std::env::var("AZURE_STORAGE_ACCOUNT_NAME").ok());
     let account = account.ok_or_else(|| BucketError::Url {
         url: format!("az://{container}"),
         why: "needs the name of the storage account: account = \"...\" in its region, or AZURE_STORAGE_ACCOUNT_NAME",
     })?;
+    let client = options(access, HeaderMap::new())?;
     let mut builder = log_in(access)?
-        .with_account(account)
+        .with_account(&account)
         .with_container_name(container)
         .with_retry(no_retries())
-        .with_client_options(options(access, HeaderMap::new())?)
+        .with_client_options(client.clone())
         .with_http_connector(Connector::default());
     if let Some(endpoint) = &access.endpoint {
         let is_plain = endpoint.starts_with("http://");
         builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned()).with_allow_http(is_plain);
     }
-    Ok(beneath(builder.build()?, prefix))
+    let base = access.endpoint.clone().unwrap_or_else(|| format!("https://{account}.blob.core.windows.net"));
+    let driver = builder.build()?;
+    let service = Azure {
+        client: Connector::default().connect(&client)?,
+        credentials: Arc::clone(driver.credentials()),
+        base: base.trim_end_matches('/').to_owned(),
+        account,
+        container: container.to_owned(),
+    };
+    Ok(Driven { driver: beneath(driver, prefix), service: Arc::new(service) })
 }
 
 fn log_in(access: &Access) -> Result<MicrosoftAzureBuilder, BucketError> {

@@ -4,19 +4,24 @@
 //! application-default login` has left, else the metadata server of the machine (also workload identity on GKE); as
 //! <https://cloud.google.com/docs/authentication/application-default-credentials> orders them.
 
+use super::about::gcs::Google;
 use super::client::{Connector, no_retries, options};
-use super::open::{BucketError, beneath};
+use super::open::{BucketError, Driven, beneath, names_begin};
 use super::secret;
 use crate::access::Access;
+use object_store::client::HttpConnector as _;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::path::Path;
-use object_store::{HeaderMap, HeaderValue, ObjectStore, StaticCredentialProvider};
+use object_store::{HeaderMap, HeaderValue, StaticCredentialProvider};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) const OPTIONS: &[&str] =
     &["credentials_file", "endpoint", "ca_file", "proxy", "storage_class", "kms_key", "user_project"];
+
+/// Where Google answers for both of its interfaces.
+const ADDRESS: &str = "https://storage.googleapis.com";
 
 /// The beginning of every kind of Google's credentials file.
 #[derive(Deserialize)]
@@ -31,27 +36,28 @@ struct Fixed {
     token: String,
 }
 
-pub(super) fn driver(
-    bucket: &str,
-    access: &Access,
-    prefix: Option<Path>,
-) -> Result<Arc<dyn ObjectStore>, BucketError> {
+pub(super) fn driver(bucket: &str, access: &Access, prefix: Option<Path>) -> Result<Driven, BucketError> {
+    let client = options(access, headers("x-goog-user-project", access.user_project.as_deref())?)?;
+    let with_puts = headers("x-goog-encryption-kms-key-name", access.kms_key.as_deref())?;
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_retry(no_retries())
-        .with_client_options(options(
-            access,
-            headers("x-goog-user-project", access.user_project.as_deref())?,
-        )?)
-        .with_http_connector(Connector::google(headers(
-            "x-goog-encryption-kms-key-name",
-            access.kms_key.as_deref(),
-        )?));
+        .with_client_options(client.clone())
+        .with_http_connector(Connector::google(with_puts));
+    let base = access.endpoint.as_deref().unwrap_or(ADDRESS).trim_end_matches('/').to_owned();
     let builder = match &access.endpoint {
-        Some(endpoint) => builder.with_base_url(endpoint.trim_end_matches('/')),
+        Some(_) => builder.with_base_url(&base),
         None => builder,
     };
-    Ok(beneath(log_in(builder, access)?.build()?, prefix))
+    let driver = log_in(builder, access)?.build()?;
+    let service = Google {
+        client: Connector::default().connect(&client)?,
+        credentials: Arc::clone(driver.credentials()),
+        base,
+        bucket: bucket.to_owned(),
+        prefix: names_begin(prefix.as_ref()),
+    };
+    Ok(Driven { driver: beneath(driver, prefix), service: Arc::new(service) })
 }
 
 fn headers(name: &'static str, value: Option<&str>) -> Result<HeaderMap, BucketError> {

@@ -3,6 +3,7 @@
 //! Promises: an option that means nothing for this kind of place is refused by name; nothing is asked of the service yet.
 //! Does not do: reading settings.
 
+use super::about::Service;
 use super::{Bucket, Lists, azure, gcs, s3};
 use crate::access::Access;
 use crate::local::Expect;
@@ -71,8 +72,17 @@ impl From<object_store::Error> for BucketError {
     }
 }
 
+/// A bucket, and whom to ask about it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// For objects.
+    pub(crate) bucket: Bucket,
+    /// For the bucket itself.
+    pub(crate) service: Arc<dyn Service>,
+}
+
 /// Opens the bucket that `url` names.
-pub(crate) fn open(url: &Url, access: &Access, expect: Expect) -> Result<Bucket, BucketError> {
+pub(crate) fn open(url: &Url, access: &Access, expect: Expect) -> Result<Opened, BucketError> {
     let bad = |why| BucketError::Url { url: without_secrets(url), why };
     if url.query().is_some() || url.fragment().is_some() {
         return Err(bad("has a query or a fragment; options are settings of the region"));
@@ -96,17 +106,27 @@ pub(crate) fn open(url: &Url, access: &Access, expect: Expect) -> Result<Bucket,
         return Err(BucketError::Options { options, scheme: url.scheme().to_owned() });
     }
     let prefix = Some(prefix).filter(|prefix| !prefix.as_ref().is_empty());
-    let driver = driver(bucket, access, prefix)?;
+    let Driven { driver, service } = driver(bucket, access, prefix)?;
     let lists = match (url.scheme(), &access.endpoint) {
         ("s3", Some(_)) => Lists::SomeHow,
         _ => Lists::InOrder,
     };
     let place = url.as_str().trim_end_matches('/');
-    Ok(Bucket::new(driver, place, access.storage_class.clone(), expect, lists))
+    let bucket = Bucket::new(driver, place, access.storage_class.clone(), expect, lists);
+    Ok(Opened { bucket, service })
+}
+
+/// The two halves of what a service is used for.
+#[derive(Debug)]
+pub(super) struct Driven {
+    /// Objects, seen from the prefix.
+    pub(super) driver: Arc<dyn ObjectStore>,
+    /// The bucket itself.
+    pub(super) service: Arc<dyn Service>,
 }
 
 /// Makes the driver for a bucket, seen from a prefix.
-type Driver = fn(&str, &Access, Option<Path>) -> Result<Arc<dyn ObjectStore>, BucketError>;
+type Driver = fn(&str, &Access, Option<Path>) -> Result<Driven, BucketError>;
 
 /// The driver, seen from its prefix.
 pub(super) fn beneath<S: ObjectStore>(driver: S, prefix: Option<Path>) -> Arc<dyn ObjectStore> {
@@ -114,6 +134,11 @@ pub(super) fn beneath<S: ObjectStore>(driver: S, prefix: Option<Path>) -> Arc<dy
         Some(prefix) => Arc::new(PrefixStore::new(driver, prefix)),
         None => Arc::new(driver),
     }
+}
+
+/// What names in the bucket begin with, seen from no prefix.
+pub(super) fn names_begin(prefix: Option<&Path>) -> String {
+    prefix.map(|prefix| format!("{prefix}/")).unwrap_or_default()
 }
 
 fn without_secrets(url: &Url) -> String {

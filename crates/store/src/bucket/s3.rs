@@ -5,13 +5,15 @@
 //! Bodies are not signed over TLS: hashing them would cost more than sealing does, TLS keeps them whole, and every object carries
 //! digests of its own. On the loopback, without TLS, they are signed. A CRC-64/NVME goes along, which the service compares.
 
+use super::about::s3::Amazon;
 use super::client::{Connector, no_retries, options};
-use super::open::{BucketError, beneath};
+use super::open::{BucketError, Driven, beneath, names_begin};
 use super::secret;
 use crate::access::Access;
+use object_store::HeaderMap;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
+use object_store::client::HttpConnector as _;
 use object_store::path::Path;
-use object_store::{HeaderMap, ObjectStore};
 use std::sync::Arc;
 
 pub(super) const OPTIONS: &[&str] = &[
@@ -24,6 +26,9 @@ pub(super) const OPTIONS: &[&str] = &[
     "kms_key",
     "aws_region",
 ];
+
+/// What requests are signed for where nobody says, as the driver has it.
+const REGION: &str = "us-east-1";
 
 /// What is taken from the environment: who one is. How to put is not the environment's to say.
 const OF_ENVIRONMENT: [&str; 12] = [
@@ -41,16 +46,13 @@ const OF_ENVIRONMENT: [&str; 12] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ];
 
-pub(super) fn driver(
-    bucket: &str,
-    access: &Access,
-    prefix: Option<Path>,
-) -> Result<Arc<dyn ObjectStore>, BucketError> {
+pub(super) fn driver(bucket: &str, access: &Access, prefix: Option<Path>) -> Result<Driven, BucketError> {
+    let client = options(access, HeaderMap::new())?;
     let is_plain = access.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let mut builder = log_in(access)?
         .with_bucket_name(bucket)
         .with_retry(no_retries())
-        .with_client_options(options(access, HeaderMap::new())?)
+        .with_client_options(client.clone())
         .with_http_connector(Connector::default())
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_checksum_algorithm(Checksum::CRC64NVME)
@@ -65,7 +67,18 @@ pub(super) fn driver(
     if let Some(key) = &access.kms_key {
         builder = builder.with_sse_kms_encryption(key);
     }
-    Ok(beneath(builder.build()?, prefix))
+    let region = builder.get_config_value(&AmazonS3ConfigKey::Region).unwrap_or_else(|| REGION.to_owned());
+    let endpoint = access.endpoint.clone().unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
+    let driver = builder.build()?;
+    let service = Amazon {
+        client: Connector::default().connect(&client)?,
+        credentials: Arc::clone(driver.credentials()),
+        base: format!("{}/{bucket}", endpoint.trim_end_matches('/')),
+        bucket: bucket.to_owned(),
+        prefix: names_begin(prefix.as_ref()),
+        region,
+    };
+    Ok(Driven { driver: beneath(driver, prefix), service: Arc::new(service) })
 }
 
 fn log_in(access: &Access) -> Result<AmazonS3Builder, BucketError> {

@@ -3,7 +3,7 @@
 //! Promises: nothing that went wrong on the way becomes "no such object" or "the name is taken"; what may pass is said to pass
 //! (408, 425, 429, 5xx, broken connections, an answer that is no answer), what will not is not tried again. Only 404 and 412 about
 //! one object reach the driver as they are, for it knows which object was asked about. Of an answer's body only code and message are
-//! kept, never what a service repeats of the request. Does not do: retrying.
+//! kept, and of a denied access the details, where Google names the right; never what a service repeats of the request. Does not do: retrying.
 
 use super::NoRepository;
 use crate::error::{Cause, ErrorKind};
@@ -146,7 +146,8 @@ fn code_in(body: &str) -> String {
 }
 
 fn message_in(body: &str) -> String {
-    let found = between(body, "<Message>", '<').or_else(|| value_of(body, "message"));
+    let details = between(body, "<Details>", '<').filter(|_| code_in(body) == "AccessDenied");
+    let found = details.or_else(|| between(body, "<Message>", '<')).or_else(|| value_of(body, "message"));
     let one_line = |c: char| if c.is_control() { ' ' } else { c };
     found.unwrap_or_default().chars().map(one_line).take(MESSAGE_CHARS_MAX).collect()
 }
@@ -201,6 +202,15 @@ mod tests {
     fn codes_and_messages_are_found_in_every_kind_of_body() {
         let xml = "<?xml?><Error><Code>NoSuchKey</Code><Message>It is\nnot there</Message><AWSAccessKeyId>K</AWSAccessKeyId></Error>";
         assert_eq!((code_in(xml), message_in(xml)), ("NoSuchKey".to_owned(), "It is not there".to_owned()));
+        let denied = |code: &str| {
+            message_in(&format!(
+                "<Error><Code>{code}</Code><Message>No.</Message><Details>a@b lacks c</Details></Error>"
+            ))
+        };
+        assert_eq!(
+            (denied("AccessDenied").as_str(), denied("SignatureDoesNotMatch").as_str()),
+            ("a@b lacks c", "No.")
+        );
         let json = "{\"error\": {\"code\": 429, \"message\": \"slow\", \"errors\": [{\"reason\": \"rateLimitExceeded\"}]}}";
         assert_eq!((code_in(json), message_in(json)), ("rateLimitExceeded".to_owned(), "slow".to_owned()));
         assert_eq!(code_in("{\"error\": \"invalid_grant\"}"), "invalid_grant");

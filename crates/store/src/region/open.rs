@@ -3,12 +3,10 @@
 //! Promises: what is not supported is refused with the words to put it right; opening asks nothing of the region yet.
 //! Does not do: building drivers.
 
-use super::health::Health;
 use super::{Region, RegionConfig};
-use crate::bucket::{self, BucketError};
+use crate::bucket::{self, BucketError, Opened};
 use crate::durable::{self, DurableError};
 use crate::local::{DurableLocal, Expect, Modes};
-use crate::meter::Meter;
 use crate::world::World;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,9 +80,10 @@ impl Region {
         let url = parse(&config.url)?;
         if bucket::SCHEMES.contains(&url.scheme()) {
             let opened = bucket::open(&url, &config.access, expect);
-            let bucket =
+            let Opened { bucket, service } =
                 opened.map_err(|source| OpenError::Bucket { region: config.name.clone(), source })?;
-            return Ok(Self::with_store(config, Arc::new(bucket), world));
+            let region = Self::with_store(config, Arc::new(bucket), world);
+            return Ok(Self { service: Some(service), ..region });
         }
         let root = local_root(&config.url)?;
         let options = config.access.beyond(&[]);
@@ -100,9 +99,9 @@ impl Region {
 
     fn local(config: RegionConfig, root: PathBuf, expect: Expect, world: &World) -> Self {
         let local = DurableLocal::new(root, expect, Modes::default(), world.clone());
-        let health = Health::new(&config.limits);
         let store = Arc::new(local.clone());
-        Self { config, store, local: Some(local), health, meter: Meter::default(), world: world.clone() }
+        let region = Self::with_store(config, store, world);
+        Self { local: Some(local), ..region }
     }
 }
 

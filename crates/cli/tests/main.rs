@@ -4,6 +4,7 @@
 
 mod support;
 
+mod config_files;
 mod fetch;
 mod process;
 mod real_becomes;

@@ -42,6 +42,7 @@ mod real_refusals;
 mod real_setup;
 mod real_split_brain;
 mod real_static;
+mod real_status_regions;
 mod real_sync;
 mod real_transactions;
 mod real_verify;

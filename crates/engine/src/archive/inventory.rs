@@ -81,7 +81,7 @@ pub async fn load(repository: &Repository, place: &Place, size: WalSegmentSize) 
     load_with(repository, place, size, &mut |_, _| {}).await
 }
 
-/// The same, and every name goes by `see` with who holds it, in order.
+/// The same, and every name, those of parts too, goes by `see` with who holds it, in order.
 ///
 /// # Errors
 /// As [`load`].
@@ -98,8 +98,8 @@ pub(crate) async fn load_with(
             Listed::Broken { region, error } => found.broken(&region, &error.chain()),
             Listed::Object { name, held, .. } => {
                 let Some(name) = ObjectName::parse(&name) else { continue };
-                let Named::Wal { file, .. } = name.named() else { continue };
                 see(&name, &held);
+                let Named::Wal { file, .. } = name.named() else { continue };
                 for copy in held {
                     found.add(&copy.region, *file, Time::from_micros(copy.modified_unix_us));
                 }

@@ -3,6 +3,7 @@
 //! Promises: a window is a stretch of WAL without a hole that begins with a backup whose own WAL lies in it; a region that could
 //! not be asked is unknown, never empty and never up to date. Deliberately knows no schedule: how old is too old is given.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use seawall_pg::{History, Lsn, SegmentNo, SystemIdentifier, Timeline};
@@ -11,11 +12,14 @@ use seawall_repo::manifest::ManifestHeader;
 use seawall_repo::time::Time;
 use seawall_store::RegionName;
 
-use super::report::{IfGone, Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Window, span};
+use super::report::{Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Verified, Window, span};
 use crate::archive::inventory::{Stretch, WalHeld, WalInventories, stretches};
 use crate::holes::by_timeline;
 use crate::monitor::Finding;
 use crate::retention::WalRanges;
+use crate::wal_status::Lacking;
+
+mod regions;
 
 /// A backup and the regions that show it.
 #[derive(Debug, Clone)]
@@ -37,6 +41,17 @@ pub struct SystemSeen {
     pub wal: Option<WalInventories>,
     /// Missing segments that nobody is to be alarmed about: acknowledged, or not asked for by the rules of retention.
     pub(crate) excused: WalRanges,
+    /// What of its WAL each region lacks.
+    pub(crate) lacking: BTreeMap<RegionName, Lacking>,
+}
+
+/// What else is known of a region.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Time to its answers.
+    pub latency: Option<Duration>,
+    /// The last verification that read it.
+    pub verified: Option<Verified>,
 }
 
 /// Everything that is judged.
@@ -52,6 +67,8 @@ pub struct Seen {
     pub systems: Vec<SystemSeen>,
     /// Every region, and why it could not be asked.
     pub regions: Vec<(RegionName, Option<String>)>,
+    /// What else is known of them.
+    pub known: BTreeMap<RegionName, Known>,
     /// What was found on the way.
     pub findings: Vec<Finding>,
 }
@@ -81,9 +98,9 @@ pub fn judge(seen: &Seen) -> StatusReport {
     let regions: Vec<RegionStatus> = seen
         .regions
         .iter()
-        .map(|(region, why)| region_status(region, why.as_ref(), present, newest.as_ref(), seen))
+        .map(|(region, why)| regions::status(region, why.as_ref(), newest.as_ref(), seen))
         .collect();
-    findings.extend(regions.iter().flat_map(behind));
+    findings.extend(regions.iter().flat_map(regions::behind));
     let verdict = match (windows.is_empty(), findings.is_empty()) {
         (true, _) => Verdict::NotRecoverable,
         (false, true) => Verdict::Recoverable,
@@ -259,108 +276,6 @@ fn holes(system: &SystemSeen) -> Vec<Finding> {
             finding("status.wal-hole", what, "take a backup now; look for the segments in another copy of the archive or in pg_wal")
         })
         .collect()
-}
-
-fn region_status(
-    region: &RegionName,
-    why: Option<&String>,
-    present: Option<&SystemSeen>,
-    newest: Option<&NewestBackup>,
-    seen: &Seen,
-) -> RegionStatus {
-    let wal = present.and_then(|system| system.wal.as_ref());
-    let own = wal.and_then(|wal| wal.regions.iter().find(|known| known.region == *region));
-    let broken = own.and_then(|own| own.broken.clone());
-    let unreached = why.cloned().or(broken);
-    let lag = match (wal, own) {
-        _ if unreached.is_some() => None,
-        (Some(wal), Some(own)) => Some(lag(&wal.merged, &own.wal)),
-        _ => Some(0),
-    };
-    let holds = newest.filter(|_| unreached.is_none()).map(|newest| newest.regions.contains(region));
-    let if_gone = (seen.regions.len() > 1).then(|| if_gone(region, unreached.is_some(), seen));
-    RegionStatus { region: region.clone(), unreached, holds_newest_backup: holds, lag_segments: lag, if_gone }
-}
-
-/// Regions that could not be asked for everything.
-fn unasked(seen: &Seen) -> impl Iterator<Item = &RegionName> {
-    let broken = |region: &RegionName| {
-        let wal = seen.systems.iter().filter_map(|system| system.wal.as_ref());
-        wal.flat_map(|wal| &wal.regions).any(|known| known.region == *region && known.broken.is_some())
-    };
-    seen.regions.iter().filter(move |(region, why)| why.is_some() || broken(region)).map(|(region, _)| region)
-}
-
-/// What the others would be worth alone.
-fn if_gone(region: &RegionName, unreached: bool, seen: &Seen) -> IfGone {
-    let (mut lost_backups, mut lost_segments) = (0, 0);
-    let mut left = seen.clone();
-    for system in &mut left.systems {
-        let before = system.backups.len();
-        system.backups.iter_mut().for_each(|backup| backup.regions.retain(|shown| shown != region));
-        system.backups.retain(|backup| !backup.regions.is_empty());
-        lost_backups += before - system.backups.len();
-        if let Some(wal) = &mut system.wal {
-            let others = wal.regions.iter().filter(|known| known.region != *region).map(|known| &known.wal);
-            let together = WalHeld::together(others);
-            lost_segments += wal.merged.count().saturating_sub(together.count());
-            wal.histories
-                .retain(|timeline, _| *timeline == Timeline::FIRST || together.histories.contains(timeline));
-            wal.merged = together;
-        }
-    }
-    let windows = |seen: &Seen| -> Vec<Window> {
-        seen.systems.iter().flat_map(|system| windows_of(system, seen)).collect()
-    };
-    let (now, then) = (windows(seen), windows(&left));
-    // The newest of now: an older timeline is no way to the newest WAL, even where it is all that is left.
-    let end = |windows: &[Window]| {
-        let present = seen.systems.last()?;
-        let newest = newest_timeline(&present.wal.as_ref()?.merged)?;
-        let on_it =
-            windows.iter().filter(|window| window.system == present.system && window.timeline == newest);
-        on_it.max_by_key(|window| window.to).map(|window| (window.to, window.to_time))
-    };
-    let seconds_earlier = match (end(&now), end(&then)) {
-        (Some((to, _)), Some((left, _))) if to == left => Some(0),
-        (Some((_, Some(to))), Some((_, Some(left)))) => Some(to.seconds().saturating_sub(left.seconds())),
-        _ => None,
-    };
-    IfGone {
-        backups: (!unreached).then_some(lost_backups),
-        segments: (!unreached).then_some(lost_segments),
-        to: end(&then).map(|(to, _)| to),
-        seconds_earlier,
-        recoverable: !then.is_empty(),
-        others_unreached: unasked(seen).filter(|other| *other != region).cloned().collect(),
-    }
-}
-
-/// Segments of the newest timeline that all regions together have and this one has not.
-fn lag(merged: &WalHeld, own: &WalHeld) -> u64 {
-    let Some(timeline) = newest_timeline(merged) else { return 0 };
-    let count = |held: &WalHeld| held.timelines.get(&timeline).map_or(0, |wal| wal.segments.count());
-    count(merged).saturating_sub(count(own))
-}
-
-fn behind(region: &RegionStatus) -> Vec<Finding> {
-    let name = &region.region;
-    let mut findings = Vec::new();
-    if region.holds_newest_backup == Some(false) {
-        findings.push(finding(
-            "status.region-without-backup",
-            format!("region {name} does not hold the newest backup"),
-            "losing the other regions would lose it",
-        ));
-    }
-    if let Some(lag) = region.lag_segments.filter(|lag| *lag > 0) {
-        findings.push(finding(
-            "status.region-behind",
-            format!("region {name} lacks {lag} WAL segments that others hold"),
-            "losing the other regions would lose them",
-        ));
-    }
-    findings
 }
 
 #[cfg(test)]

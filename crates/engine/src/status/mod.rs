@@ -8,8 +8,9 @@
 mod judge;
 mod report;
 mod run;
+mod verified;
 
-pub use judge::{BackupSeen, Seen, SystemSeen, judge};
-pub use report::{IfGone, Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Window};
+pub use judge::{BackupSeen, Known, Seen, SystemSeen, judge};
+pub use report::{IfGone, Lag, Loss, NewestBackup, RegionStatus, StatusReport, Verdict, Verified, Window};
 pub(crate) use run::size_from_wal;
 pub use run::{StatusOptions, status};

@@ -88,8 +88,42 @@ pub struct RegionStatus {
     pub holds_newest_backup: Option<bool>,
     /// Segments of the newest timeline that other regions have and it has not; none if it could not be asked.
     pub lag_segments: Option<u64>,
+    /// What others have and it has not; none if it could not be asked.
+    pub lag: Option<Lag>,
+    /// Spans to every point of which it alone would do; none if it could not be asked.
+    pub windows: Vec<Window>,
+    /// How long it takes to answer, in milliseconds, smoothed over the calls of this run; none where none was answered.
+    pub latency_ms: Option<u64>,
+    /// The last verification that read it; none where none of the newest events tells of one.
+    pub verified: Option<Verified>,
     /// What would be lost if it vanished now; none where no other region was asked.
     pub if_gone: Option<IfGone>,
+}
+
+/// How far a region is behind the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lag {
+    /// Objects that it lacks, at most: WAL, and everything of backups that it does not show.
+    pub objects: u64,
+    /// Their bytes as they are stored elsewhere, at most.
+    pub bytes: u64,
+    /// How much earlier its newest usable WAL was stored than the newest there is; none where it has none or nobody can tell.
+    pub seconds: Option<u64>,
+}
+
+/// A verification, as the event says that remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// When it was written down, by the clock of the host that verified.
+    pub at: Time,
+    /// That host.
+    pub host: String,
+    /// How deep it looked: `quick`, `stored`, `sample` or `full`.
+    pub depth: String,
+    /// Whether it came to its end; otherwise its budget was used up.
+    pub complete: bool,
+    /// How much was wrong, in all regions together.
+    pub findings: u64,
 }
 
 /// What would be lost if one region vanished now, as far as the others could be asked.
@@ -182,7 +216,8 @@ impl Window {
 
 impl RegionStatus {
     fn lines(&self) -> impl Iterator<Item = String> {
-        std::iter::once(self.line()).chain(self.if_gone.as_ref().map(IfGone::line))
+        let alone = self.unreached.is_none().then(|| self.alone());
+        [Some(self.line()), alone, self.if_gone.as_ref().map(IfGone::line)].into_iter().flatten()
     }
 
     fn line(&self) -> String {
@@ -199,7 +234,40 @@ impl RegionStatus {
             Some(behind) => format!("WAL {behind} segments behind"),
             None => "WAL not listed".to_owned(),
         };
-        format!("region {}: {backup}, {lag}", self.region)
+        let answers =
+            self.latency_ms.map(|latency| format!(", answers within {latency} ms")).unwrap_or_default();
+        format!("region {}: {backup}, {lag}{}{answers}", self.region, self.behind())
+    }
+
+    fn behind(&self) -> String {
+        let Some(lag) = self.lag.as_ref().filter(|lag| lag.objects > 0) else { return String::new() };
+        let late = lag.seconds.filter(|seconds| *seconds > 0).map(|seconds| format!(", {}", span(seconds)));
+        format!(" (lacks {} objects, {} bytes{})", lag.objects, lag.bytes, late.unwrap_or_default())
+    }
+
+    /// What it would be worth without the others.
+    fn alone(&self) -> String {
+        let newest = self.windows.iter().filter(|window| window.newest).max_by_key(|window| window.to);
+        let reach = match newest.or_else(|| self.windows.last()) {
+            Some(window) => format!("recovery from {} to {}", window.from_time, window.to),
+            None => "NOTHING could be recovered".to_owned(),
+        };
+        let verified = match &self.verified {
+            Some(verified) => verified.words(),
+            None => "not verified lately".to_owned(),
+        };
+        format!("  by itself: {reach}; {verified}")
+    }
+}
+
+impl Verified {
+    fn words(&self) -> String {
+        let end = if self.complete { "" } else { ", not to the end" };
+        let found = match self.findings {
+            0 => "nothing wrong".to_owned(),
+            found => format!("{found} findings"),
+        };
+        format!("verified {} ({}{end}): {found}", self.at, self.depth)
     }
 }
 

@@ -1,15 +1,17 @@
 //! Asking every region what it shows. Changes nothing, anywhere.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use seawall_pg::{WalFileName, WalSegmentSize};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::wal_object::WalHeader;
-use seawall_store::Listed;
+use seawall_store::{Listed, RegionName};
 
-use super::judge::{BackupSeen, Seen, SystemSeen, judge};
+use super::judge::{BackupSeen, Known, Seen, SystemSeen, judge};
 use super::report::StatusReport;
+use super::verified;
 use crate::error::{Kind, Result};
 use crate::repository::{Repository, object_error};
 use crate::wal_status::{PlaceSeen, look};
@@ -28,11 +30,12 @@ pub struct StatusOptions {
 pub async fn status(repository: &Repository, options: &StatusOptions) -> Result<StatusReport> {
     let at = crate::backup::now(repository.world())?;
     let looked = look(repository, at).await?;
-    let unreached = |name: &seawall_store::RegionName| {
+    let unreached = |name: &RegionName| {
         looked.unreached.iter().find(|(region, _)| region == name).map(|(_, why)| why.clone())
     };
     let regions = repository.regions().iter().map(|region| (region.name().clone(), unreached(region.name())));
     let regions = regions.collect();
+    let known = known(repository, &looked.places).await;
     let mut findings = looked.findings;
     findings.extend(repository.take_findings());
     let seen = Seen {
@@ -41,6 +44,7 @@ pub async fn status(repository: &Repository, options: &StatusOptions) -> Result<
         rpo: options.rpo,
         systems: looked.places.into_iter().map(system_seen).collect(),
         regions,
+        known,
         findings,
     };
     Ok(judge(&seen))
@@ -52,7 +56,22 @@ fn system_seen(place: PlaceSeen) -> SystemSeen {
         backups.map(|entry| BackupSeen { header: entry.header.clone(), regions: entry.regions.clone() });
     let backups = backups.collect();
     let excused = place.wal.as_ref().map(|wal| wal.excused(&place.backups)).unwrap_or_default();
-    SystemSeen { system: place.place.system, backups, wal: place.wal.map(|wal| wal.held), excused }
+    let lacking = place.wal.as_ref().map(|wal| wal.lacking.clone()).unwrap_or_default();
+    SystemSeen { system: place.place.system, backups, wal: place.wal.map(|wal| wal.held), excused, lacking }
+}
+
+/// What the calls so far and the events tell of each region.
+async fn known(repository: &Repository, places: &[PlaceSeen]) -> BTreeMap<RegionName, Known> {
+    let mut verified = match places.last() {
+        Some(present) => verified::last(repository, &present.place).await,
+        None => BTreeMap::new(),
+    };
+    let known = repository.regions().iter().map(|region| {
+        let latency = region.health().latency_us;
+        let latency = (latency > 0).then(|| Duration::from_micros(latency));
+        (region.name().clone(), Known { latency, verified: verified.remove(region.name()) })
+    });
+    known.collect()
 }
 
 /// Damaged segments that are passed over before one is asked no more.

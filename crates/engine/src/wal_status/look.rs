@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use seawall_pg::WalSegmentSize;
+use seawall_pg::{SegmentNo, WalFileName, WalSegmentSize};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::time::Time;
-use seawall_store::RegionName;
+use seawall_store::{Held, RegionName};
 
 use crate::archive::inventory::{WalInventories, load_with};
 use crate::archive::push::done_without;
@@ -46,6 +46,17 @@ pub(crate) struct WalSeen {
     /// The newest names whose copies, in two regions or more, are of one size, and how many others there are.
     pub(crate) alike: VecDeque<ObjectName>,
     pub(crate) alike_more: u64,
+    /// What each region lacks that others have.
+    pub(crate) lacking: BTreeMap<RegionName, Lacking>,
+}
+
+/// Objects that are somewhere else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Lacking {
+    /// How many.
+    pub(crate) objects: u64,
+    /// What they have there, in bytes.
+    pub(crate) bytes: u64,
 }
 
 /// All of a cluster.
@@ -105,7 +116,7 @@ async fn one(
         None => size_from_wal(repository, &place).await?,
     };
     let wal = match size {
-        Some(size) => Some(wal(repository, &place, size, findings).await?),
+        Some(size) => Some(wal(repository, &place, size, (&backups, findings)).await?),
         None => None,
     };
     Ok(PlaceSeen { place, lineage, backups, wal })
@@ -115,11 +126,13 @@ async fn wal(
     repository: &Repository,
     place: &Place,
     size: WalSegmentSize,
-    findings: &mut Vec<Finding>,
+    (backups, findings): (&[BackupEntry], &mut Vec<Finding>),
 ) -> Result<WalSeen> {
+    let mut lacks = Lacks::new(repository, backups, size);
     let (mut runs, mut odd, mut odd_more) = (WalRuns::default(), Vec::new(), 0);
     let (mut alike, mut alike_more) = (VecDeque::new(), 0);
     let held = load_with(repository, place, size, &mut |name, held| {
+        lacks.see(name, held);
         let Named::Wal { file, .. } = name.named() else { return };
         let differ = held.windows(2).any(|pair| matches!(pair, [a, b] if a.size_bytes != b.size_bytes));
         match differ {
@@ -138,15 +151,55 @@ async fn wal(
         let (Some(segment), Some(stored)) = (file.segment(), stored) else { return };
         let Ok(number) = segment.number(size) else { return };
         match file {
-            seawall_pg::WalFileName::Segment(_) => runs.segment(segment.timeline(), number, stored),
-            seawall_pg::WalFileName::Partial(_) => runs.partial(segment.timeline(), number, stored),
+            WalFileName::Segment(_) => runs.segment(segment.timeline(), number, stored),
+            WalFileName::Partial(_) => runs.partial(segment.timeline(), number, stored),
             _ => {}
         }
     })
     .await?;
     let acknowledged = acknowledgements(repository, place, size, findings).await?;
     let (map, asked) = (runs.finish(size), Asked::default());
-    Ok(WalSeen { size, held, map, asked, acknowledged, odd, odd_more, alike, alike_more })
+    let lacking = lacks.done();
+    Ok(WalSeen { size, held, map, asked, acknowledged, odd, odd_more, alike, alike_more, lacking })
+}
+
+/// What each region lacks, while names go by.
+struct Lacks {
+    size: WalSegmentSize,
+    /// A region, the first segment that its own oldest backup needs, and what it lacks from there on.
+    regions: Vec<(RegionName, SegmentNo, Lacking)>,
+}
+
+impl Lacks {
+    fn new(repository: &Repository, backups: &[BackupEntry], size: WalSegmentSize) -> Self {
+        let regions = repository.regions().iter().map(|region| {
+            let own = backups.iter().filter(|backup| backup.regions.contains(region.name()));
+            let oldest = own.map(|backup| size.segment_of(backup.header.start)).min();
+            (region.name().clone(), oldest.unwrap_or(SegmentNo(0)), Lacking::default())
+        });
+        Self { size, regions: regions.collect() }
+    }
+
+    fn see(&mut self, name: &ObjectName, held: &[Held]) {
+        let file: WalFileName = match name.named() {
+            Named::Wal { file, .. } => *file,
+            Named::WalPart { file, .. } => (*file).into(),
+            _ => return,
+        };
+        let number = file.segment().and_then(|segment| segment.number(self.size).ok());
+        let bytes = held.first().map_or(0, |copy| copy.size_bytes);
+        for (region, from, lacking) in &mut self.regions {
+            let is_wanted = number.is_none_or(|number| number >= *from);
+            if is_wanted && !held.iter().any(|copy| copy.region == *region) {
+                lacking.objects += 1;
+                lacking.bytes += bytes;
+            }
+        }
+    }
+
+    fn done(self) -> BTreeMap<RegionName, Lacking> {
+        self.regions.into_iter().map(|(region, _, lacking)| (region, lacking)).collect()
+    }
 }
 
 impl WalSeen {
@@ -165,11 +218,7 @@ impl WalSeen {
     }
 
     /// When the run that a segment belongs to was stored: its oldest, its youngest.
-    pub(crate) fn stored(
-        &self,
-        timeline: seawall_pg::Timeline,
-        number: seawall_pg::SegmentNo,
-    ) -> Option<(Time, Time)> {
+    pub(crate) fn stored(&self, timeline: seawall_pg::Timeline, number: SegmentNo) -> Option<(Time, Time)> {
         let runs = self.map.timelines.get(&timeline)?;
         let at = runs.partition_point(|run| run.last < number);
         runs.get(at).filter(|run| run.first <= number).map(|run| (run.first_stored, run.last_stored))

@@ -19,7 +19,7 @@ pub use report::{
     TimelineReport, WalStatusReport, WindowReport,
 };
 
-pub(crate) use look::{PlaceSeen, look};
+pub(crate) use look::{Lacking, PlaceSeen, look};
 use seawall_pg::Timeline;
 
 use crate::backup::now;

@@ -250,3 +250,19 @@ async fn other_content_of_the_same_size_is_a_conflict_and_what_is_not_compared_i
     assert_eq!(report.systems[0].not_compared, 83 - 64);
     assert_eq!(ids(&report), ["wal.conflict"]);
 }
+
+#[tokio::test]
+async fn what_a_region_lacks_is_counted_from_its_own_oldest_backup_on() {
+    let bench = bench().await;
+    archived(&bench, &[14, 15]).await;
+    for number in [5, 19, 20] {
+        let name = object(number, &bench);
+        bench.memories[0].put(&name.as_str().into(), name.clone().into()).await.unwrap();
+    }
+    let host = bench.as_host("db1").await.unwrap();
+    let told = crate::status::status(&host, &crate::status::StatusOptions::default()).await.unwrap();
+    let lags: Vec<_> = told.regions.iter().map(|region| region.lag.clone().unwrap()).collect();
+    let bytes = (object(19, &bench).len() * 2) as u64;
+    assert_eq!((lags[0].objects, lags[0].bytes), (0, 0));
+    assert_eq!((lags[1].objects, lags[1].bytes, told.regions[1].lag_segments), (2, bytes, Some(2)));
+}

@@ -40,6 +40,13 @@ impl Ranges {
         self.0.iter().map(|range| range.last.0 - range.first.0 + 1).sum()
     }
 
+    /// How many segments there are from `number` on.
+    #[must_use]
+    pub fn count_from(&self, number: SegmentNo) -> u64 {
+        let from_there = self.0.iter().filter(|range| range.last >= number);
+        from_there.map(|range| range.last.0 - range.first.max(number).0 + 1).sum()
+    }
+
     /// The first segment from `number` on that is there.
     #[must_use]
     pub fn next_from(&self, number: SegmentNo) -> Option<SegmentNo> {

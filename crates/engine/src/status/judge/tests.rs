@@ -7,6 +7,7 @@ use seawall_repo::manifest::Way;
 
 use super::*;
 use crate::archive::inventory::RegionWal;
+use crate::status::{IfGone, Lag};
 
 const MIB: u64 = 1 << 20;
 
@@ -82,8 +83,10 @@ fn seen(segments: &[(u32, std::ops::RangeInclusive<u64>)], backups: Vec<BackupSe
             backups,
             wal: Some(wal),
             excused: WalRanges::default(),
+            lacking: BTreeMap::new(),
         }],
         regions: vec![(region("north"), None), (region("south"), None)],
+        known: BTreeMap::new(),
         findings: vec![],
     }
 }
@@ -105,8 +108,10 @@ fn everything_well_is_one_window_and_exit_code_0() {
             "window: timeline 1 of system 77: 0/900190 (1970-01-01T00:03:20.000000Z) to 0/1500000 (stored 1970-01-01T00:17:00.000000Z), 2 backups",
             "backups: 2, newest 20310504T000002Z-0000000000000002 of 1970-01-01T00:03:20.000000Z",
             "region north: newest backup there, WAL up to date",
+            "  by itself: recovery from 1970-01-01T00:03:20.000000Z to 0/1500000; not verified lately",
             "  if it vanished now: nothing lost, recovery would end at 0/1500000, as now",
             "region south: newest backup there, WAL up to date",
+            "  by itself: recovery from 1970-01-01T00:03:20.000000Z to 0/1500000; not verified lately",
             "  if it vanished now: nothing lost, recovery would end at 0/1500000, as now",
         ]
     );
@@ -243,4 +248,64 @@ fn of_one_region_asked_alone_nobody_says_what_its_loss_would_cost() {
     let mut seen = apart(&[(1, 4..=20)], &[]);
     seen.regions.truncate(1);
     assert_eq!(judge(&seen).regions[0].if_gone, None);
+}
+
+#[test]
+fn a_region_s_own_windows_and_what_it_lacks_are_told() {
+    let mut seen = apart(&[(1, 4..=20)], &[(1, 4..=17)]);
+    seen.systems[0].backups[1].regions = vec![region("north")];
+    seen.systems[0].backups[1].header.stored = 5_000;
+    seen.systems[0].lacking = BTreeMap::from([(region("south"), Lacking { objects: 3, bytes: 300 })]);
+    let report = judge(&seen);
+    let [north, south] = &report.regions[..] else { panic!("two regions") };
+    let ends = |status: &RegionStatus| -> Vec<_> {
+        status.windows.iter().map(|window| (window.from.0 / MIB, window.to.0 / MIB, window.backups)).collect()
+    };
+    assert_eq!((ends(north), ends(south)), (vec![(9, 21, 2)], vec![(9, 18, 1)]));
+    assert_eq!(north.lag, Some(Lag { objects: 0, bytes: 0, seconds: Some(0) }));
+    // Three WAL files; the backup's pack, its map and its manifest.
+    assert_eq!(south.lag, Some(Lag { objects: 6, bytes: 5_300, seconds: Some(3) }));
+    let line =
+        "region south: newest backup MISSING, WAL 3 segments behind (lacks 6 objects, 5300 bytes, 3 s)";
+    assert!(report.lines().contains(&line.to_owned()), "{:?}", report.lines());
+}
+
+#[test]
+fn what_a_region_let_go_before_its_oldest_backup_is_nothing_it_lacks() {
+    let mut seen = apart(&[(1, 4..=20)], &[(1, 12..=20)]);
+    seen.systems[0].backups[0].regions = vec![region("north")];
+    let report = judge(&seen);
+    assert_eq!(
+        (report.regions[1].lag_segments, report.regions[1].lag.as_ref().unwrap().objects),
+        (Some(0), 0)
+    );
+    assert_eq!(report.findings, []);
+    // Without a backup of its own it lacks everything.
+    seen.systems[0].backups[1].regions = vec![region("north")];
+    let report = judge(&seen);
+    assert_eq!((report.regions[1].lag_segments, report.regions[1].windows.len()), (Some(8), 0));
+    assert!(report.lines().iter().any(|line| line.contains("by itself: NOTHING could be recovered")));
+}
+
+#[test]
+fn latency_and_the_last_verification_are_told_and_of_a_region_that_is_away_only_the_latter() {
+    let mut seen = apart(&[(1, 4..=20)], &[(1, 4..=20)]);
+    let verified = Verified {
+        at: time(900),
+        host: "db1".to_owned(),
+        depth: "full".to_owned(),
+        complete: true,
+        findings: 0,
+    };
+    let known = Known { latency: Some(Duration::from_micros(3_400)), verified: Some(verified.clone()) };
+    seen.known = BTreeMap::from([(region("north"), known)]);
+    let report = judge(&seen);
+    let lines = report.lines();
+    assert!(
+        lines.contains(&"region north: newest backup there, WAL up to date, answers within 3 ms".to_owned())
+    );
+    assert!(lines[5].ends_with("; verified 1970-01-01T00:15:00.000000Z (full): nothing wrong"), "{lines:?}");
+    seen.regions[0].1 = Some("gone".to_owned());
+    let away = &judge(&seen).regions[0];
+    assert_eq!((&away.lag, away.windows.len(), &away.verified), (&None, 0, &Some(verified)));
 }

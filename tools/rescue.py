@@ -160,10 +160,9 @@ class Object:
     def __init__(self, repository, name, kind):
         self.repository, self.name = repository, name
         with naming(name):
-            self._read(repository, name, kind)
+            repository.good(name, lambda raw: self._read(raw, repository, name, kind))
 
-    def _read(self, repository, name, kind):
-        raw = repository.read(name)
+    def _read(self, raw, repository, name, kind):
         need(raw[:8] == b"SEAWALL\n", f"{name} is no seawall object")
         need(raw[8] == kind, f"{name} is of kind {raw[8]}, not {KINDS[kind]}")
         need(raw[9] == 1, f"{name} has version {raw[9]}")
@@ -260,16 +259,37 @@ class Repository:
         self.identities, self.cache, self.key_cache, self.writers = identities, {}, {}, {}
         self.passphrases = passphrases
         with naming("seawall.json"):
-            first_line = self.read("seawall.json").split(b"\n", 1)[0]
-            self.id = bytes.fromhex(json.loads(first_line)["repository"])
-        self.record = self.signed("seawall.json")
+            self.record = self.good("seawall.json", self._marker)
         need(self.record["format"] == 1, "this repository has a newer format")
         need(self.record["owner"] == owner, "this repository belongs to another owner")
 
-    def read(self, name):
-        path = self.region / name
-        need(path.is_file(), f"{name} is not there")
-        return path.read_bytes()
+    def _marker(self, raw):
+        self.id = bytes.fromhex(json.loads(raw.split(b"\n", 1)[0])["repository"])
+        return self._opened(raw, "seawall.json")
+
+    def copies(self, name):
+        """The bytes under a name, then those of its heal copies (section 1.1), the newest first."""
+        if (self.region / name).is_file():
+            yield (self.region / name).read_bytes()
+        parts = name.split("/")
+        depth = 0 if parts[0] in ("seawall.json", "owner", "writer") else 1 if parts[1] in ("key", "adopt", "policy") else 2
+        folder = self.region.joinpath(*parts[:depth], "heal", *parts[depth:-1])
+        numbers = [p.name[len(parts[-1]) + 1 :] for p in folder.iterdir() if p.name.startswith(parts[-1] + ".")] if folder.is_dir() else []
+        for number in sorted((int(text) for text in numbers if text.isdigit()), reverse=True):
+            print(f"rescue: {name} does not hold; its heal copy {number} is tried", file=sys.stderr)
+            yield (folder / f"{parts[-1]}.{number}").read_bytes()
+
+    def good(self, name, take):
+        """What `take` makes of the first copy that holds; where none does, what is wrong with the object itself."""
+        first = None
+        for raw in self.copies(name):
+            try:
+                return take(raw)
+            except OSError:
+                raise
+            except Exception as problem:
+                first = first or problem
+        raise first or Refused(f"{name} is not there")
 
     def names(self, prefix):
         folder = self.region / prefix
@@ -278,10 +298,10 @@ class Repository:
     def signed(self, name):
         """The first line of a signed text (section 2) whose signer is the owner."""
         with naming(name):
-            return self._signed(name)
+            return self.good(name, lambda raw: self._opened(raw, name))
 
-    def _signed(self, name):
-        lines = self.read(name).split(b"\n")
+    def _opened(self, raw, name):
+        lines = raw.split(b"\n")
         need(len(lines) == 3 and lines[2] == b"", f"{name} is not two lines")
         by = json.loads(lines[1])
         need(by["by"] == "owner", f"{name} is not signed by the owner")
@@ -591,7 +611,7 @@ def wal_file(repository, cluster, system, name):
 
 
 def show_list(repository):
-    for cluster in sorted(p.name for p in repository.region.iterdir() if p.is_dir() and p.name not in ("owner", "writer")):
+    for cluster in sorted(p.name for p in repository.region.iterdir() if p.is_dir() and p.name not in ("heal", "owner", "writer")):
         for base in systems(repository, cluster):
             for backup in manifests(repository, base):
                 header = repository.object(f"{base}/manifest/{backup}", 1).header

@@ -22,6 +22,7 @@ mod real_fetch_recovery;
 mod real_find;
 mod real_find_edges;
 mod real_find_names;
+mod real_heal;
 mod real_histories;
 mod real_index;
 mod real_keys;

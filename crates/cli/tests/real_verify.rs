@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::regions::{Damage, objects};
 use crate::support::{Site, json, says};
 use seawall_testkit::workload::{Options, Workload};
-use seawall_testkit::{Failure, Result, StopMode, bins, identity, majors};
+use seawall_testkit::{Failure, Result, StopMode, majors};
 use serde_json::Value;
 
 const MAJOR: u16 = 17;
@@ -92,7 +92,13 @@ fn damage_is_named_with_what_it_endangers_and_the_command_that_mends_it_does() -
     );
     assert_eq!(report["findings"][0]["endangers"]["backups"].as_array().map(Vec::len), Some(2), "{report}");
     restores_say_the_same(&site, &first)?;
-    mend(&report)?;
+    mend(&site, &report)?;
+    // Healed: nothing is overwritten, and the region serves it alone again.
+    let report = verify(&site, 0, &["--full"])?;
+    let healed = [&report["healed"][0]["object"], &report["healed"][0]["region"], &report["healed"][1]];
+    assert_eq!(healed, [&Value::from(pack_name.clone()), &"one".into(), &Value::Null], "{report}");
+    site.restore(&site.new_directory(), &["--backup", &first, "--immediate", "--region", "one"])?
+        .expect_code(0)?;
     // A segment that is gone: a hole there, with the points behind it.
     let segment = objects(&two, "/wal/")?
         .into_iter()
@@ -103,7 +109,7 @@ fn damage_is_named_with_what_it_endangers_and_the_command_that_mends_it_does() -
     let report = verify(&site, 1, &[])?;
     let hole = ("verify.wal-hole".to_owned(), "two".to_owned(), segment.display().to_string());
     assert_eq!(findings(&report), [hole], "{report}");
-    mend(&report)?;
+    mend(&site, &report)?;
     let said = site.seawall(["verify"])?;
     says(said, 0, &[]).map(drop)
 }
@@ -118,12 +124,11 @@ fn restores_say_the_same(site: &Site, backup: &str) -> Result<()> {
 }
 
 /// Types what the only finding says, word for word.
-fn mend(report: &Value) -> Result<()> {
+fn mend(site: &Site, report: &Value) -> Result<()> {
     let words = report["findings"][0]["mend"].as_str().unwrap_or_default();
     let (_, command) =
-        words.split_once("to put it here: ").ok_or_else(|| Failure::new(format!("no command in {words}")))?;
-    let mut shell = std::process::Command::new("sh");
-    bins::run(identity::as_server_user(shell.args(["-c", command]))?)?.expect_code(0).map(drop)
+        words.split_once("seawall ").ok_or_else(|| Failure::new(format!("no command in {words}")))?;
+    site.seawall(command.split(' '))?.expect_code(0).map(drop)
 }
 
 #[test]

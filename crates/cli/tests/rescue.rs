@@ -296,6 +296,63 @@ fn damage_to_each_kind_of_plain_object_is_named() {
     every_damage_is_named("plain");
 }
 
+/// Where FORMAT §1.1 puts a heal copy.
+fn heal_name(name: &str, number: u32) -> String {
+    let home = match name.split('/').collect::<Vec<_>>()[..] {
+        ["seawall.json"] | ["writer", ..] => String::new(),
+        [cluster, "key", ..] => format!("{cluster}/"),
+        [cluster, system, ..] => format!("{cluster}/{system}/"),
+        _ => panic!("{name}"),
+    };
+    format!("{home}heal/{}.{number}", &name[home.len()..])
+}
+
+/// Whatever is damaged is read from its newest good heal copy; what is wrong with the object is said where none helps.
+fn heal_copies_are_read(flavour: &'static str) {
+    let golden = Golden::copy(flavour);
+    let backup = golden.backups().pop().unwrap();
+    for (name, reads) in objects_of_each_kind(&golden) {
+        let path = golden.path(&name);
+        let sound = std::fs::read(&path).unwrap();
+        let mut damaged = sound.clone();
+        damaged[sound.len() / 2] ^= 1;
+        std::fs::write(&path, &damaged).unwrap();
+        let copies = [1, 2, 3, 10].map(|number| golden.path(&heal_name(&name, number)));
+        std::fs::create_dir_all(copies[0].parent().unwrap()).unwrap();
+        for (copy, bytes) in copies.iter().zip([&b"rubbish"[..], &sound, &damaged, b""]) {
+            std::fs::write(copy, bytes).unwrap();
+        }
+        let (outcome, target) = match reads {
+            Reads::Restore => golden.restore(&backup),
+            Reads::Wal(life) => golden.wal(SYSTEMS[life]),
+        };
+        let outcome = outcome.expect_code(0).unwrap();
+        assert!(
+            outcome.stderr.contains(&format!("{name} does not hold; its heal copy 2 is tried")),
+            "{outcome:?}"
+        );
+        assert!(!outcome.stderr.contains("its heal copy 1 is tried"), "{outcome:?}");
+        if matches!(reads, Reads::Restore) {
+            assert_restored(&backup, &target);
+        }
+        std::fs::write(&copies[1], &damaged).unwrap();
+        let outcome = reads.run(&golden, &backup);
+        assert_eq!(outcome.code, Some(1), "{name}: {outcome:?}");
+        assert!(outcome.stderr.lines().last().is_some_and(|line| line.contains(&name)), "{outcome:?}");
+        std::fs::write(&path, &sound).unwrap();
+    }
+}
+
+#[test]
+fn heal_copies_of_a_sealed_repository_are_read() {
+    heal_copies_are_read("encrypted");
+}
+
+#[test]
+fn heal_copies_of_a_plain_repository_are_read() {
+    heal_copies_are_read("plain");
+}
+
 #[test]
 fn objects_exchanged_for_each_other_are_named() {
     for flavour in ["encrypted", "plain"] {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::StreamExt as _;
 use seawall_repo::compress::{Compression, Compressor, Decompressor};
 use seawall_repo::error::Fault;
 use seawall_repo::event::Event;
@@ -22,6 +23,8 @@ use crate::repository::{Repository, WorldEntropy, list_names, put_everywhere};
 const DAY_SECONDS: u64 = 86_400;
 /// Heads that are read in search of events: many more than two days have.
 const HEADS_MAX: usize = 500;
+/// Heads that are read at the same time.
+const HEADS_AT_ONCE: usize = 16;
 
 /// Puts an event to every region of the set.
 ///
@@ -117,6 +120,35 @@ pub(crate) async fn recent(
     }
     events.sort_by_key(|event| event.at);
     Ok(events)
+}
+
+/// Events of one kind from `since` on, by their ids: of the newest [`HEADS_MAX`] of any kind. What cannot be read is left out.
+///
+/// # Errors
+/// No region can be listed.
+pub(crate) async fn of_kind(
+    repository: &Repository,
+    place: &Place,
+    kind: &str,
+    since: Time,
+) -> Result<Vec<Event>> {
+    let names = list_names(repository.regions(), &place.events()).await?;
+    let mut names: Vec<(u64, ObjectName)> = names
+        .into_iter()
+        .filter_map(|name| match name.named() {
+            Named::Event { id, .. } if id.seconds() >= since.seconds() => Some((id.seconds(), name)),
+            _ => None,
+        })
+        .collect();
+    names.sort_unstable_by(|one, other| other.cmp(one));
+    names.truncate(HEADS_MAX);
+    let kinds = [kind];
+    let events: Vec<Option<Event>> = futures::stream::iter(names)
+        .map(|(_, name)| async move { one(repository, &name, &kinds).await.ok().flatten() })
+        .buffered(HEADS_AT_ONCE)
+        .collect()
+        .await;
+    Ok(events.into_iter().flatten().collect())
 }
 
 async fn one(repository: &Repository, name: &ObjectName, kinds: &[&str]) -> Result<Option<Event>> {

@@ -18,7 +18,7 @@ pub use seawall_pg::SystemIdentifier as SystemId;
 pub const CLUSTER_NAME_BYTES_MAX: usize = 63;
 
 /// First components of a region's names that are not clusters.
-const RESERVED_NAMES: [&str; 3] = ["owner", "writer", "seawall.json"];
+const RESERVED_NAMES: [&str; 4] = ["heal", "owner", "writer", "seawall.json"];
 
 /// A text that is not the identity it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -283,7 +283,7 @@ impl FromStr for ClusterName {
         if allowed && begins && !reserved && text.len() <= CLUSTER_NAME_BYTES_MAX {
             return Ok(Self(text.to_owned()));
         }
-        let wanted = "1 to 63 of a-z 0-9 - _ . beginning with a letter or digit, and not owner, writer or seawall.json";
+        let wanted = "1 to 63 of a-z 0-9 - _ . beginning with a letter or digit, and not heal, owner, writer or seawall.json";
         Err(IdError::new("a cluster name", wanted, text))
     }
 }

@@ -4,12 +4,14 @@
 //! built in exactly that spelling; a name it does not know is not an error but somebody else's (or a later version's).
 //! Deliberately knows no region, prefix or store: names are relative to the region.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use seawall_pg::{SegmentName, Timeline, WalFileName, WalFolder};
 
-use crate::id::{BackupId, ClusterName, Generation, RecordId, SystemId, WriterId, parse_decimal};
+use crate::id::{BackupId, ClusterName, Generation, RecordId, SystemId, WriterId};
 
+mod parse;
 pub mod prefix;
 
 /// What an object is, as its name says.
@@ -154,6 +156,13 @@ pub enum Named {
         /// Which; its time gives the folders.
         id: RecordId,
     },
+    /// A whole copy of an object that is damaged under its own name in this region: the same bytes, which say the original's name.
+    Heal {
+        /// Of which object; never itself such a copy.
+        of: Box<Self>,
+        /// Which, from 1; one more where the one before is damaged too.
+        number: u32,
+    },
 }
 
 /// The name of a region as it stands in object names: one component of a path.
@@ -210,9 +219,49 @@ impl ObjectName {
         &self.named
     }
 
+    /// The object that this is a heal copy of; none for an original.
+    pub fn healed(&self) -> Option<Self> {
+        match &self.named {
+            Named::Heal { of, .. } => Some(of.to_name()),
+            _ => None,
+        }
+    }
+
+    /// The name that stands in what an object signs: a heal copy holds the bytes of its original.
+    pub fn signed(&self) -> Cow<'_, Self> {
+        self.healed().map_or(Cow::Borrowed(self), Cow::Owned)
+    }
+
+    /// Its heal copy of this number; none for one that is itself such a copy, or for number 0.
+    pub fn heal(&self, number: u32) -> Option<Self> {
+        if number == 0 || matches!(self.named, Named::Heal { .. }) {
+            return None;
+        }
+        Some(Named::Heal { of: Box::new(self.named.clone()), number }.to_name())
+    }
+
+    /// The folder in which its heal copies lie, with those of its neighbours.
+    pub fn heals_folder(&self) -> String {
+        let (home, rest) = self.at_home();
+        let folder = rest.rfind('/').and_then(|at| rest.get(..=at)).unwrap_or("");
+        format!("{home}{}{folder}", prefix::HEALS)
+    }
+
+    /// The folder of what it belongs to (a system identifier, a cluster, or the region), and the rest of the name.
+    fn at_home(&self) -> (String, &str) {
+        let home = match &self.named {
+            Named::Adoption(_) | Named::Key { .. } | Named::Policy { .. } => {
+                self.named.cluster().map(prefix::cluster).unwrap_or_default()
+            }
+            named => named.place().map(Place::all).unwrap_or_default(),
+        };
+        let rest = self.text.strip_prefix(&home).unwrap_or(&self.text);
+        (home, rest)
+    }
+
     /// Reads a name; none for what this version does not know.
     pub fn parse(text: &str) -> Option<Self> {
-        let name = parse(text)?.to_name();
+        let name = parse::parse(text)?.to_name();
         // One spelling each: leading zeros, other case or other folders are not this object.
         (name.text == text).then_some(name)
     }
@@ -268,14 +317,24 @@ impl Named {
             Self::HoldReleased { place, id } => format!("{}{id}.released", place.holds()),
             Self::Hole { place, id } => format!("{}{id}", place.holes()),
             Self::Event { place, id } => format!("{}{id}", place.events_of(*id)),
+            Self::Heal { of, number } => {
+                let original = of.to_name();
+                let (home, rest) = original.at_home();
+                format!("{home}{}{rest}.{number}", prefix::HEALS)
+            }
         };
         ObjectName { text, named: self.clone() }
+    }
+
+    fn is_nested(&self) -> bool {
+        matches!(self, Self::Heal { of, .. } if matches!(**of, Self::Heal { .. }))
     }
 
     /// The cluster the object belongs to; none for what belongs to the whole repository.
     pub fn cluster(&self) -> Option<&ClusterName> {
         match self {
             Self::Key { cluster, .. } | Self::Policy { cluster, .. } => Some(cluster),
+            Self::Heal { of, .. } => of.cluster(),
             _ => self.place().map(|place| &place.cluster),
         }
     }
@@ -289,6 +348,7 @@ impl Named {
             | Self::Revocation(_)
             | Self::Key { .. }
             | Self::Policy { .. } => None,
+            Self::Heal { of, .. } => of.place(),
             Self::Adoption(place)
             | Self::Intent { place, .. }
             | Self::Pack { place, .. }
@@ -333,104 +393,6 @@ fn wal_text(place: &Place, file: WalFileName) -> String {
         Some(segment) => format!("{}{file}", place.wal_folder(segment)),
         None => format!("{}{file}", place.wal()),
     }
-}
-
-/// What a name says, read more generously than it is written: [`ObjectName::parse`] compares the spelling.
-fn parse(text: &str) -> Option<Named> {
-    let (first, rest) = match text.split_once('/') {
-        None if text == prefix::SEAWALL => return Some(Named::Seawall),
-        None => return None,
-        Some(split) => split,
-    };
-    match first {
-        "owner" => number_from_1(rest).map(|change| Named::Owner { change }),
-        "writer" => match rest.strip_suffix(".revoked.json") {
-            Some(id) => id.parse().ok().map(Named::Revocation),
-            None => rest.strip_suffix(".json")?.parse().ok().map(Named::Writer),
-        },
-        cluster => parse_of_cluster(cluster.parse().ok()?, rest),
-    }
-}
-
-fn parse_of_cluster(cluster: ClusterName, rest: &str) -> Option<Named> {
-    let (second, rest) = rest.split_once('/')?;
-    match second {
-        "key" => {
-            let (generation, change) = rest.split_once('.')?;
-            let generation = Generation::new(parse_decimal(generation)?)?;
-            Some(Named::Key { cluster, generation, change: number_from_1(change)? })
-        }
-        "policy" => number_from_1(rest).map(|number| Named::Policy { cluster, number }),
-        "adopt" => {
-            let system = rest.strip_suffix(".json")?.parse().ok()?;
-            Some(Named::Adoption(Place { cluster, system }))
-        }
-        system => parse_of_place(Place { cluster, system: system.parse().ok()? }, rest),
-    }
-}
-
-fn parse_of_place(place: Place, rest: &str) -> Option<Named> {
-    let (folder, rest) = rest.split_once('/')?;
-    match folder {
-        "intent" => {
-            let (backup, number) = rest.split_once('.')?;
-            Some(Named::Intent { place, backup: backup.parse().ok()?, number: number_from_1(number)? })
-        }
-        "manifest" => Some(Named::Manifest { place, backup: rest.parse().ok()? }),
-        "backup" => {
-            let (backup, rest) = rest.split_once('/')?;
-            let (what, number) = rest.split_once('/')?;
-            let (backup, number) = (backup.parse().ok()?, parse_decimal(number)?);
-            match what {
-                "pack" => Some(Named::Pack { place, backup, number }),
-                "map" => Some(Named::Map { place, backup, number }),
-                _ => None,
-            }
-        }
-        "wal" => parse_wal(place, rest.rsplit('/').next()?),
-        "chapter" => parse_chapter(place, rest.rsplit('/').next()?),
-        "tombstone" => parse_tombstone(place, rest),
-        "hold" => match rest.strip_suffix(".released") {
-            Some(id) => Some(Named::HoldReleased { place, id: id.parse().ok()? }),
-            None => Some(Named::Hold { place, id: rest.parse().ok()? }),
-        },
-        "hole" => Some(Named::Hole { place, id: rest.parse().ok()? }),
-        "event" => Some(Named::Event { place, id: rest.rsplit('/').next()?.parse().ok()? }),
-        _ => None,
-    }
-}
-
-fn parse_tombstone(place: Place, rest: &str) -> Option<Named> {
-    let Some((id, behind)) = rest.split_once('.') else {
-        return Some(Named::Tombstone { place, id: rest.parse().ok()? });
-    };
-    let id = id.parse().ok()?;
-    if behind == "revoked" {
-        return Some(Named::TombstoneRevoked { place, id });
-    }
-    let region = RegionLabel::new(behind.strip_prefix("done.")?)?;
-    Some(Named::TombstoneDone { place, id, region })
-}
-
-fn parse_chapter(place: Place, last: &str) -> Option<Named> {
-    let (folder, number) = match last.split_once('.') {
-        Some((folder, number)) => (folder, number_from_1(number)?),
-        None => (last, 0),
-    };
-    Some(Named::Chapter { place, folder: folder.parse().ok()?, number })
-}
-
-fn parse_wal(place: Place, last: &str) -> Option<Named> {
-    if let Ok(file) = last.parse() {
-        return Some(Named::Wal { place, file });
-    }
-    let (file, part) = last.rsplit_once(".p")?;
-    let file = PartedFile::of(file.parse().ok()?)?;
-    Some(Named::WalPart { place, file, part: parse_decimal(part)? })
-}
-
-fn number_from_1(text: &str) -> Option<u32> {
-    parse_decimal(text).filter(|number| *number > 0)
 }
 
 /// The name of the timeline's folder under `wal/`.

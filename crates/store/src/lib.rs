@@ -41,6 +41,6 @@ pub use region::{
 };
 pub use regions::{
     Absence, Ack, DetachReason, Detached, Extent, Held, Listed, NotServed, PerRegion, ReadFault,
-    ReadFaultKind, RegionSet, Regions, RegionsError, Served, Verdict, acknowledge,
+    ReadFaultKind, RegionSet, Regions, RegionsError, Served, Spares, Verdict, acknowledge,
 };
 pub use world::World;

@@ -9,12 +9,14 @@ mod list;
 mod race;
 mod read;
 mod set;
+mod spare;
 
 pub use absent::Absence;
 pub use ack::{Ack, Verdict, acknowledge};
 pub use list::{Held, Listed};
 pub use read::{Extent, NotServed, ReadFault, ReadFaultKind, Served};
 pub use set::{DetachReason, Detached, RegionSet};
+pub use spare::Spares;
 
 use crate::meter::MeterReading;
 use crate::region::{HealthReading, Region, RegionName};

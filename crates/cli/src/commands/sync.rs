@@ -18,7 +18,8 @@ pub fn run(args: &SyncArgs, global: &Global, output: &Output) -> Result<Outcome>
     let mut settings = args.cluster.resolve(global)?;
     settings.keep_regions(None, &args.without_region)?;
     let world = World::system();
-    let options = SyncOptions { dry_run: args.dry_run, regions: args.region.clone() };
+    let options =
+        SyncOptions { dry_run: args.dry_run, regions: args.region.clone(), heal: args.heal.clone() };
     let progress = Arc::new(Progress::new(*output, world.clone()));
     open::runtime()?.block_on(async {
         let limit = open::limit(args.bandwidth.or(settings.backup.bandwidth), &world);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use seawall_engine::repository::Repository;
 use seawall_engine::source::Niceness;
-use seawall_engine::verify::{Depth, Ended, KindCount, RegionReport, VerifyOptions, VerifyReport, verify};
+use seawall_engine::verify::{
+    Depth, Ended, Healed, KindCount, RegionReport, VerifyOptions, VerifyReport, verify,
+};
 use seawall_engine::words::World;
 use seawall_engine::{Error, Result};
 
@@ -63,6 +65,7 @@ fn page(report: &VerifyReport) -> Page {
         page.blank();
         region_page(region, report.depth, &mut page);
     }
+    healed(&report.healed, &mut page);
     if !report.known_damage.is_empty() || !report.not_checked.is_empty() || report.place.is_some() {
         page.blank();
     }
@@ -82,6 +85,24 @@ fn page(report: &VerifyReport) -> Page {
         page.line(Span::new(Style::Dim, format!("remembered as {event}")));
     }
     page
+}
+
+/// Healed objects that are named one by one.
+const HEALED_NAMED: usize = 5;
+
+fn healed(healed: &[Healed], page: &mut Page) {
+    if healed.is_empty() {
+        return;
+    }
+    page.blank();
+    let count = human::count(healed.len() as u64);
+    page.line(format!("damaged under their own names and served by heal copies: {count}; nothing is lost"));
+    for Healed { region, object, by, .. } in healed.iter().take(HEALED_NAMED) {
+        page.indented(2, format!("{object} in region {region}, by {by}"));
+    }
+    if let Some(more) = healed.len().checked_sub(HEALED_NAMED).filter(|more| *more > 0) {
+        page.indented(2, format!("and {} more (--json names them all)", human::count(more as u64)));
+    }
 }
 
 fn headline(report: &VerifyReport) -> Span {

@@ -26,13 +26,18 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Starts one.
-    pub(crate) fn start(name: &'static str, location: &str) -> Result<Self> {
+    /// Starts one; its bucket lets nothing be overwritten or deleted for so many seconds, where that is said.
+    pub(crate) fn start(name: &'static str, location: &str, seconds: Option<u64>) -> Result<Self> {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut cloud = Self { name, home: Scratch::new()?, child: None, address: listen };
         cloud.serve()?;
         let control = cloud.control();
-        control.create_bucket(BUCKET, location).context(|| "making a bucket".to_owned())?;
+        let mut bucket = serde_json::json!({ "name": BUCKET, "location": location });
+        if let Some(seconds) = seconds {
+            bucket["retentionPolicy"] = serde_json::json!({ "retentionPeriod": seconds.to_string() });
+        }
+        let made = control.create_bucket_with(&bucket, "project", false);
+        made.context(|| "making a bucket".to_owned())?;
         control.rate_limit(false).context(|| "settings of a simulator".to_owned())?;
         Ok(cloud)
     }
@@ -76,6 +81,12 @@ impl Cloud {
             self.address,
             credentials.display()
         )
+    }
+
+    /// A bit of an object is wrong from now on, and nobody is told.
+    pub(crate) fn damage(&self, object: &str, byte: u64) -> Result<()> {
+        let done = self.control().damage(BUCKET, &format!("pg/{object}"), byte, 3);
+        done.context(|| format!("damaging {object}"))
     }
 
     fn signal(&self, signal: &str) -> Result<()> {
@@ -144,8 +155,17 @@ pub(crate) struct Two {
 impl Two {
     /// A started server with archiving on; `repository` begins the settings of that name.
     pub(crate) fn start(server: ServerBuilder, repository: &str) -> Result<Self> {
-        let one = Cloud::start("one", "europe-west3")?;
-        let two = Cloud::start("two", "europe-north1")?;
+        Self::start_keeping(server, repository, None)
+    }
+
+    /// The same, in buckets that let nothing be overwritten or deleted for so many seconds.
+    pub(crate) fn start_keeping(
+        server: ServerBuilder,
+        repository: &str,
+        seconds: Option<u64>,
+    ) -> Result<Self> {
+        let one = Cloud::start("one", "europe-west3", seconds)?;
+        let two = Cloud::start("two", "europe-north1", seconds)?;
         let settings = |home: &Path| -> Result<String> {
             let token = home.join("token.json");
             write_file(&token, r#"{"type": "fixed_token", "token": "one-for-all"}"#, 0o600)?;

@@ -11,7 +11,7 @@ use seawall_repo::wal_object::{OpenWal, PartJoiner, Taken, WalContent, WalHeader
 use seawall_store::{Extent, NotServed, RegionName};
 
 use crate::error::{Error, Result};
-use crate::repository::{OBJECT_BYTES_MAX, Repository, not_served, object_error};
+use crate::repository::{OBJECT_BYTES_MAX, Repository, get_any, not_served, object_error};
 
 /// A WAL object, and what joins its parts where it lies in parts.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) async fn open(
         };
         Ok::<_, ObjectError>((wal, joiner))
     };
-    let served = repository.regions().get_any(name.as_str(), extent, |_region, bytes| check(&bytes)).await?;
+    let served = get_any(repository.regions(), name, extent, |_region, bytes| check(&bytes)).await?;
     repository.notice_faults(name, &served.faults);
     let (wal, joiner) = served.value;
     Ok(Opened { wal, joiner, region: served.region })
@@ -90,7 +90,7 @@ pub(super) async fn open_into<S: Sink>(
             (Err(Refusal::Unfit(reason)), _) => Err(refused(reason)),
         }
     };
-    let served = repository.regions().get_any(name.as_str(), extent, |_region, bytes| check(&bytes)).await?;
+    let served = get_any(repository.regions(), name, extent, |_region, bytes| check(&bytes)).await?;
     repository.notice_faults(name, &served.faults);
     Ok((served.value, served.region))
 }

@@ -8,7 +8,7 @@ use seawall_repo::trust::{Pins, Trust};
 use seawall_store::{Extent, Regions};
 
 use crate::error::{Error, Result};
-use crate::repository::{RepositorySettings, believe, list_names, not_served, peek};
+use crate::repository::{RepositorySettings, believe, get_any, list_names, not_served, peek};
 
 const RECORD_BYTES_MAX: u64 = 1 << 20;
 
@@ -80,8 +80,7 @@ async fn stored_key(regions: &Regions, trust: &Trust, identities: &Identities) -
 
 async fn owner_record(regions: &Regions, trust: &Trust, name: &ObjectName) -> Result<OwnerRecord> {
     let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
-    let served = regions
-        .get_any(name.as_str(), extent, |_region, bytes| trust.open_owners::<OwnerRecord>(name, &bytes))
-        .await;
+    let served =
+        get_any(regions, name, extent, |_region, bytes| trust.open_owners::<OwnerRecord>(name, &bytes)).await;
     served.map(|served| served.value).map_err(|error| not_served(&error))
 }

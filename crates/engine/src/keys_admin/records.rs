@@ -14,7 +14,7 @@ use seawall_repo::wrapped::{ClusterKeys, WrapError, Wrapped};
 use seawall_store::{Extent, Put, Regions};
 
 use crate::error::{Error, Result};
-use crate::repository::{list_names, not_served, store_error};
+use crate::repository::{get_any, list_names, not_served, store_error};
 
 const RECORD_BYTES_MAX: u64 = 1 << 20;
 
@@ -58,12 +58,11 @@ async fn read<R: serde::de::DeserializeOwned>(
     name: &ObjectName,
 ) -> Result<Stored<R>> {
     let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
-    let served = regions
-        .get_any(name.as_str(), extent, |_region, bytes| {
-            trust.open_owners::<R>(name, &bytes).map(|record| (record, bytes))
-        })
-        .await
-        .map_err(|error| not_served(&error))?;
+    let served = get_any(regions, name, extent, |_region, bytes| {
+        trust.open_owners::<R>(name, &bytes).map(|record| (record, bytes))
+    })
+    .await
+    .map_err(|error| not_served(&error))?;
     let (record, bytes) = served.value;
     Ok(Stored { name: name.clone(), bytes, record })
 }

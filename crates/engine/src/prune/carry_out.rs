@@ -61,6 +61,7 @@ pub(super) async fn carry_out(
     }
     work.histories(&mut carried).await;
     work.chapters(&mut carried).await;
+    work.heals(&mut carried).await;
     carried
 }
 
@@ -179,6 +180,19 @@ impl Work<'_> {
         let named = self.stones.iter().flat_map(|stone| &stone.record.condemned.chapters);
         carried.spared.chapters =
             named.filter(|folder| self.needed.needs_chapter(**folder)).copied().collect();
+    }
+
+    /// Heal copies go with their originals, and after them: a run that ends between the two finds them again.
+    async fn heals(&self, carried: &mut Carried) {
+        let Some(listed) = self.list(&self.place.heals(), carried).await else { return };
+        let going = listed.iter().filter_map(|info| {
+            let name = ObjectName::parse(&info.name)?;
+            let original = name.healed()?;
+            let named = self.stones.iter().any(|stone| stone.record.names(original.named()));
+            (named && !self.needed.needs(original.named())).then_some((name, info.size_bytes))
+        });
+        let (objects, bytes) = self.delete(going.collect(), carried).await;
+        carried.deleted.heals.add(objects, bytes);
     }
 
     fn named_by_stones<'b>(

@@ -5,11 +5,12 @@
 
 use seawall_repo::layout::{Named, ObjectName, RegionLabel};
 use seawall_repo::time::Time;
-use seawall_store::RegionSet;
+use seawall_store::{Region, RegionSet, StoreError};
 
 use super::look::{PlaceSeen, Seen, TombstoneSeen};
 use super::settle::Settled;
 use crate::monitor::Finding;
+use crate::repository::heal_copies;
 use crate::retention::{Span, WalRanges, wal_expected};
 
 /// How long tombstones that were carried out everywhere stay, behind their last word.
@@ -31,7 +32,7 @@ pub(super) async fn forget_old_stones(set: &RegionSet, seen: &Seen, settled: &Se
         names.extend(place.strays.iter().filter(|(_, since)| old(*since)).map(|(name, _)| name.clone()));
         for region in set.attached() {
             for name in &names {
-                if let Err(error) = region.delete(name.as_str()).await {
+                if let Err(error) = delete(region, name).await {
                     findings.push(Finding {
                         id: "prune.not-deleted",
                         what: format!("{name} in region {} stays: {}", region.name(), error.chain()),
@@ -43,6 +44,15 @@ pub(super) async fn forget_old_stones(set: &RegionSet, seen: &Seen, settled: &Se
         }
     }
     findings
+}
+
+/// Deletes an object, and then what heal copies of it there are.
+async fn delete(region: &Region, name: &ObjectName) -> Result<(), StoreError> {
+    region.delete(name.as_str()).await?;
+    for copy in heal_copies(region, name).await? {
+        region.delete(copy.as_str()).await?;
+    }
+    Ok(())
 }
 
 /// The stone before its ends: an end without a stone means nothing, a stone without its end would.

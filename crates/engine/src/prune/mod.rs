@@ -66,6 +66,8 @@ mod edge_tests;
 #[cfg(test)]
 mod flood_tests;
 #[cfg(test)]
+mod heal_tests;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -48,6 +48,8 @@ pub struct Amounts {
     pub histories: u64,
     /// Chapters of WAL.
     pub chapters: Amount,
+    /// Heal copies, which go with their originals.
+    pub heals: Amount,
 }
 
 impl Amounts {
@@ -61,7 +63,11 @@ impl Amounts {
     #[must_use]
     pub fn objects(&self) -> u64 {
         let few = self.manifests + self.intents + self.histories;
-        few + self.packs.objects + self.maps.objects + self.wal.objects + self.chapters.objects
+        few + self.packs.objects
+            + self.maps.objects
+            + self.wal.objects
+            + self.chapters.objects
+            + self.heals.objects
     }
 
     pub(super) fn join(&mut self, other: &Self) {
@@ -72,13 +78,14 @@ impl Amounts {
         self.maps.add(other.maps.objects, other.maps.bytes);
         self.wal.add(other.wal.objects, other.wal.bytes);
         self.chapters.add(other.chapters.objects, other.chapters.bytes);
+        self.heals.add(other.heals.objects, other.heals.bytes);
     }
 
     /// All bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let data = self.packs.bytes.saturating_add(self.maps.bytes);
-        data.saturating_add(self.wal.bytes).saturating_add(self.chapters.bytes)
+        [self.wal, self.chapters, self.heals].iter().fold(data, |sum, one| sum.saturating_add(one.bytes))
     }
 }
 
@@ -129,7 +136,7 @@ pub(super) fn plan(seen: &Seen, settled: &Settled) -> Vec<PlacePlan> {
 fn condemned(seen: &PlaceSeen, needed: &Needed) -> (Condemned, Amounts) {
     let mut condemned = Condemned::default();
     let mut amounts = Amounts::default();
-    let manifests = seen.backups.iter().map(|entry| entry.id);
+    let manifests = seen.backups.iter().map(|entry| entry.id).chain(seen.healed_only.iter().copied());
     condemned.manifests = manifests.filter(|id| !needed.needs_manifest(*id)).collect();
     amounts.manifests = condemned.manifests.len() as u64;
     for (backup, folder) in &seen.folders {

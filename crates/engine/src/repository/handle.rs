@@ -21,6 +21,8 @@ use crate::monitor::Finding;
 
 /// A region lacks what another one served.
 pub(crate) const COPY_MISSING: &str = "repository.copy-missing";
+/// A region's copy is damaged, and another one served.
+pub(crate) const COPY_WRONG: &str = "repository.copy-wrong";
 
 /// An opened repository, for one cluster. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -156,7 +158,7 @@ impl Repository {
         let mut noticed = self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner);
         for fault in faults {
             let finding = match &fault.kind {
-                ReadFaultKind::Failed(error) => Finding {
+                ReadFaultKind::Failed(error) if !fault.kind.is_of_the_copy() => Finding {
                     id: "repository.region-failed",
                     what: format!("region {} did not serve, and another one did instead", fault.region),
                     hint: Some(format!("its first answer: {}", error.chain())),
@@ -168,10 +170,12 @@ impl Repository {
                         "another region served it; bring this one up to date: seawall sync".to_owned(),
                     ),
                 },
-                ReadFaultKind::Damaged(_) => Finding {
-                    id: "repository.copy-wrong",
+                ReadFaultKind::Failed(_) | ReadFaultKind::Damaged(_) => Finding {
+                    id: COPY_WRONG,
                     what: format!("{name} in region {fault}"),
-                    hint: Some("another region served it; the copy has to be repaired".to_owned()),
+                    hint: Some(format!(
+                        "another region served it; heal this one: seawall sync --heal {name}"
+                    )),
                 },
             };
             // A region that is gone would be told with every object.

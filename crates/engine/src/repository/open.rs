@@ -20,6 +20,7 @@ use seawall_store::{Bandwidth, Extent, Listed, Regions, World, durable};
 
 use super::faults;
 use super::handle::{Inner, Repository};
+use super::healed::get_any;
 use super::host_keys::{HostKeys, refuse_readable_by_others};
 use super::places::{Expecting, open_regions};
 use super::settings::{KeyFiles, RepositorySettings, Secrets};
@@ -223,18 +224,17 @@ async fn pins(settings: &RepositorySettings, held: &Held, regions: &Regions) -> 
 pub(crate) async fn peek(regions: &Regions) -> Result<SeawallJson> {
     let name = Named::Seawall.to_name();
     let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
-    let served = regions
-        .get_any(name.as_str(), extent, |_region, bytes| {
-            SignedText::parse(&bytes).and_then(|text| text.peek())
-        })
-        .await;
+    let served = get_any(regions, &name, extent, |_region, bytes| {
+        SignedText::parse(&bytes).and_then(|text| text.peek())
+    })
+    .await;
     served.map(|served| served.value).map_err(|error| no_repository(&error))
 }
 
 pub(crate) async fn believe(regions: &Regions, pins: Pins) -> Result<(Trust, SeawallJson)> {
     let name = Named::Seawall.to_name();
     let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
-    let served = regions.get_any(name.as_str(), extent, |_region, bytes| Trust::open(pins, &bytes)).await;
+    let served = get_any(regions, &name, extent, |_region, bytes| Trust::open(pins, &bytes)).await;
     served.map(|served| served.value).map_err(|error| no_repository(&error))
 }
 
@@ -253,11 +253,10 @@ async fn load_certificates(regions: &Regions, trust: &mut Trust, noticed: &mut V
     for name in list_names(regions, prefix::WRITERS).await? {
         let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
         // Checked on a copy first: `get_any` may ask several regions.
-        let served = regions
-            .get_any(name.as_str(), extent, |_region, bytes| {
-                trust.clone().add_writer_record(&name, &bytes).map(|()| bytes)
-            })
-            .await;
+        let served = get_any(regions, &name, extent, |_region, bytes| {
+            trust.clone().add_writer_record(&name, &bytes).map(|()| bytes)
+        })
+        .await;
         match served {
             Ok(served) => trust
                 .add_writer_record(&name, &served.value)
@@ -308,10 +307,10 @@ async fn unwrap_all(
     names.sort_by_key(|name| std::cmp::Reverse(change_of(name)));
     for name in names {
         let extent = Extent::Whole { bytes_max: RECORD_BYTES_MAX };
-        let served = regions
-            .get_any(name.as_str(), extent, |_region, bytes| trust.open_owners::<KeyRecord>(&name, &bytes))
-            .await
-            .map_err(|error| faults::not_served(&error))?;
+        let served =
+            get_any(regions, &name, extent, |_region, bytes| trust.open_owners::<KeyRecord>(&name, &bytes))
+                .await
+                .map_err(|error| faults::not_served(&error))?;
         let record = served.value;
         if keys.ring.secret(record.generation).is_some() {
             continue;

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::faults;
 use super::handle::Repository;
+use super::healed::get_any;
 use crate::error::{Error, Result};
 
 /// First read of a head: holds a manifest's whole head, and every other but of a segment in many parts.
@@ -53,7 +54,7 @@ impl Repository {
         extent: Extent,
         mut check: impl FnMut(Bytes) -> std::result::Result<T, ObjectError>,
     ) -> Result<From<T>> {
-        let served = self.regions().get_any(name.as_str(), extent, |_region, bytes| check(bytes)).await;
+        let served = get_any(self.regions(), name, extent, |_region, bytes| check(bytes)).await;
         let served = served.map_err(|error| faults::not_served(&error))?;
         self.notice_faults(name, &served.faults);
         Ok(From { value: served.value, region: served.region })
@@ -66,7 +67,7 @@ impl Repository {
         extent: Extent,
         mut check: impl FnMut(Bytes) -> std::result::Result<T, ObjectError>,
     ) -> Result<T> {
-        let served = self.regions().get_any(name.as_str(), extent, |_region, bytes| check(bytes)).await;
+        let served = get_any(self.regions(), name, extent, |_region, bytes| check(bytes)).await;
         let mut served = served.map_err(|error| faults::not_served(&error))?;
         served.faults.retain(|fault| !matches!(fault.kind, ReadFaultKind::Missing));
         self.notice_faults(name, &served.faults);

@@ -7,7 +7,8 @@ use seawall_repo::keys::Digest;
 use seawall_repo::layout::{Named, ObjectName};
 use seawall_store::{Existing, Put, Region, RegionName, StoreError};
 
-use crate::repository::{OBJECT_BYTES_MAX, Repository};
+use super::good::{differ, good_copy};
+use crate::repository::Repository;
 use crate::verify::stored_copy;
 
 /// What became of it.
@@ -32,37 +33,25 @@ pub(super) async fn copy(
     sources: &[RegionName],
     target: &Region,
 ) -> Copied {
-    if let Some(conflict) = conflict(repository, name, sources).await {
+    // Of other kinds one writer makes each object once.
+    if matches!(name.named(), Named::Wal { .. } | Named::WalPart { .. })
+        && sources.len() > 1
+        && let Some(conflict) = differ(repository, name, sources).await
+    {
         return Copied::Conflict(conflict);
     }
-    let created = repository.created(name).await;
-    let mut faults = Vec::new();
-    let sources = repository.regions().by_preference().into_iter().filter(|one| sources.contains(one.name()));
-    for source in sources {
-        let bytes = match source.get(name.as_str(), OBJECT_BYTES_MAX).await {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                faults.push(format!("{}: {}", source.name(), error.chain()));
-                continue;
-            }
-        };
-        let digest = match stored_copy(repository, name, &bytes, created) {
-            Ok(digest) => digest,
-            Err(why) => {
-                faults.push(format!("{}: {why}", source.name()));
-                continue;
-            }
-        };
-        return match target.put_new(name.as_str(), &bytes).await {
-            Ok(Put::Created) => Copied::Now(bytes.len() as u64),
-            Ok(Put::AlreadyThere) => Copied::Before,
-            Ok(Put::Conflict { existing }) => {
-                taken(repository, name, digest, &existing, (source.name(), target.name()))
-            }
-            Err(error) => Copied::Refused(error),
-        };
+    let good = match good_copy(repository, name, sources, repository.created(name).await).await {
+        Ok(good) => good,
+        Err(faults) => return Copied::NoGoodCopy(faults),
+    };
+    match target.put_new(name.as_str(), &good.bytes).await {
+        Ok(Put::Created) => Copied::Now(good.bytes.len() as u64),
+        Ok(Put::AlreadyThere) => Copied::Before,
+        Ok(Put::Conflict { existing }) => {
+            taken(repository, name, good.digest, &existing, (&good.region, target.name()))
+        }
+        Err(error) => Copied::Refused(error),
     }
-    Copied::NoGoodCopy(faults.join("; "))
 }
 
 /// What stands under the name was put meanwhile: the same content, perhaps sealed another time, or another one.
@@ -82,27 +71,4 @@ fn taken(
         Ok(_) => Copied::Conflict(format!("{source} and {target} hold different contents")),
         Err(why) => Copied::Conflict(format!("{target} holds what cannot be believed: {why}")),
     }
-}
-
-/// Whether regions hold different contents of a WAL file: two servers may have archived under one name, and nobody but a person can
-/// say whose it should be.
-async fn conflict(repository: &Repository, name: &ObjectName, holders: &[RegionName]) -> Option<String> {
-    if holders.len() < 2 || !matches!(name.named(), Named::Wal { .. } | Named::WalPart { .. }) {
-        return None;
-    }
-    let mut known: Option<(RegionName, Digest)> = None;
-    for holder in holders {
-        let Some(alone) = repository.within(holder) else { continue };
-        // A copy that cannot be read is no other content; whoever copies says what is wrong with it.
-        let Ok(head) = alone.read_head(name).await else { continue };
-        let digest = *head.value.head().plain_digest();
-        match &known {
-            Some((first, other)) if *other != digest => {
-                return Some(format!("{first} and {holder} hold different contents"));
-            }
-            Some(_) => {}
-            None => known = Some((holder.clone(), digest)),
-        }
-    }
-    None
 }

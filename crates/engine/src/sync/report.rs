@@ -10,9 +10,9 @@ use crate::monitor::Finding;
 /// What is copied, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct KindReport {
-    /// Which kind: `record`, `wal`, `data` (packs and maps), `manifest`.
+    /// Which kind: `record`, `wal`, `data` (packs and maps), `manifest`; `heal`: heal copies of damaged objects.
     pub kind: &'static str,
-    /// Objects that the region lacked and others have.
+    /// Objects that the region lacked and others have; of `heal` those that are damaged and that others can heal.
     pub lacking: u64,
     /// Their bytes.
     pub lacking_bytes: u64,

@@ -13,6 +13,7 @@ use seawall_store::{Listed, Region, RegionName};
 
 use super::absence::refuse_forgotten;
 use super::copy::{Copied, copy};
+use super::damage::Heal;
 use super::pass::{Lacking, Met, pass};
 use super::report::{KindReport, RegionReport, SyncReport};
 use super::wanted::Wanted;
@@ -20,7 +21,7 @@ use crate::backup::{now, wal_of};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::monitor::{Finding, Monitor};
-use crate::repository::{COPY_MISSING, Repository};
+use crate::repository::{COPY_MISSING, COPY_WRONG, Repository};
 
 /// How to sync.
 #[derive(Debug, Clone, Default)]
@@ -29,10 +30,12 @@ pub struct SyncOptions {
     pub dry_run: bool,
     /// Only these regions are brought up to date; none named: all.
     pub regions: Vec<RegionName>,
+    /// What is read whole and healed where it is damaged, besides what verifications recorded.
+    pub heal: Vec<Heal>,
 }
 
 /// Objects copied at the same time; each is at most some 34 MiB of memory.
-const AT_ONCE: usize = 3;
+pub(super) const AT_ONCE: usize = 3;
 /// Findings of one kind that are listed; further ones are counted.
 const TOLD_MAX: usize = 100;
 
@@ -58,10 +61,9 @@ pub async fn sync(
         regions: run.regions,
         findings: run.findings,
     };
-    // That a region lacks something is what this is about.
-    report
-        .findings
-        .extend(repository.take_findings().into_iter().filter(|finding| finding.id != COPY_MISSING));
+    // That a region lacks something, or has it damaged, is what this is about.
+    let about = |finding: &Finding| finding.id == COPY_MISSING || finding.id == COPY_WRONG;
+    report.findings.extend(repository.take_findings().into_iter().filter(|finding| !about(finding)));
     report.seconds = clock.monotonic().saturating_sub(began).as_secs_f64();
     if !options.dry_run {
         tell(repository, &mut report).await?;
@@ -90,11 +92,11 @@ fn finding(id: &'static str, what: String) -> Finding {
     Finding { id, what, hint: None }
 }
 
-struct Run<'a> {
-    repository: &'a Repository,
-    options: &'a SyncOptions,
-    monitor: Arc<dyn Monitor>,
-    targets: Vec<RegionName>,
+pub(super) struct Run<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a SyncOptions,
+    pub(super) monitor: Arc<dyn Monitor>,
+    pub(super) targets: Vec<RegionName>,
     regions: Vec<RegionReport>,
     findings: Vec<Finding>,
     told: BTreeMap<&'static str, usize>,
@@ -143,13 +145,14 @@ impl<'a> Run<'a> {
         for prefix in records {
             self.pass("record", &prefix, &|_| true).await;
         }
+        let mut wanted = Vec::new();
         for place in &places {
-            self.place(place).await?;
+            wanted.push(self.place(place).await?);
         }
-        Ok(())
+        self.heal(&wanted).await
     }
 
-    async fn place(&mut self, place: &Place) -> Result<()> {
+    async fn place(&mut self, place: &Place) -> Result<Wanted> {
         // What ends or begins a condemnation first, on both sides: whoever is asked next must know it.
         for prefix in [place.tombstones(), place.holds(), place.holes(), place.events()] {
             self.pass("record", &prefix, &|_| true).await;
@@ -163,7 +166,8 @@ impl<'a> Run<'a> {
             |named: &Named| matches!(named, Named::Pack { .. } | Named::Map { .. }) && wanted.wants(named);
         self.pass("data", &place.backups(), &packs_and_maps).await;
         self.monitor.phase("manifests", None);
-        self.manifests(&mut wanted).await
+        self.manifests(&mut wanted).await?;
+        Ok(wanted)
     }
 
     /// Copies what is lacked beneath `prefix` and wanted.
@@ -188,18 +192,18 @@ impl<'a> Run<'a> {
         self.copy(kind, units).await;
     }
 
-    fn broken(&mut self, region: &RegionName, why: &str) {
+    pub(super) fn broken(&mut self, region: &RegionName, why: &str) {
         self.give_up(region, why);
         self.tell("sync.region-unreached", format!("region {region} could not be listed: {why}"));
     }
 
-    fn give_up(&mut self, region: &RegionName, why: &str) {
+    pub(super) fn give_up(&mut self, region: &RegionName, why: &str) {
         if let Some(report) = self.regions.iter_mut().find(|report| report.region == *region) {
             report.incomplete.get_or_insert_with(|| why.to_owned());
         }
     }
 
-    fn tell(&mut self, id: &'static str, what: String) {
+    pub(super) fn tell(&mut self, id: &'static str, what: String) {
         let told = self.told.entry(id).or_default();
         *told += 1;
         if *told <= TOLD_MAX {
@@ -207,11 +211,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn is_given_up(&self, region: &RegionName) -> bool {
+    pub(super) fn is_given_up(&self, region: &RegionName) -> bool {
         self.regions.iter().any(|report| report.region == *region && report.incomplete.is_some())
     }
 
-    fn kind_of(&mut self, region: &RegionName, kind: &'static str) -> Option<&mut KindReport> {
+    pub(super) fn kind_of(&mut self, region: &RegionName, kind: &'static str) -> Option<&mut KindReport> {
         let report = self.regions.iter_mut().find(|report| report.region == *region)?;
         Some(report.kind_mut(kind))
     }

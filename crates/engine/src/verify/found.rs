@@ -105,6 +105,8 @@ pub(super) enum Subject {
     Event,
     /// An acknowledged hole.
     Hole,
+    /// A heal copy, of this object.
+    Heal(ObjectName),
     /// A cache of what segments say.
     Chapter,
     /// A system identifier that nobody adopted.
@@ -135,6 +137,7 @@ impl Subject {
             Named::WalPart { place, file, .. } => Self::of_wal(place, (*file).into(), size),
             Named::Event { .. } => Self::Event,
             Named::Hole { .. } => Self::Hole,
+            Named::Heal { of, .. } => Self::Heal(of.to_name()),
             Named::Chapter { .. } => Self::Chapter,
             _ => Self::Keeping,
         }

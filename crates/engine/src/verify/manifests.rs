@@ -11,6 +11,7 @@ use seawall_repo::time::Time;
 use seawall_store::RegionName;
 
 use super::found::Way;
+use super::healed::Trying;
 use super::object::Wrong;
 use super::outcome::Copy;
 use super::tasks::{Outcome, Reading};
@@ -20,8 +21,29 @@ use crate::repository::Repository;
 /// The manifest and what its copy is compared by, or what became of it.
 pub(super) type ReadManifest = Result<std::result::Result<(Box<Manifest>, Copy), Outcome>>;
 
-/// One region's copy of a manifest.
+/// One region's copy of a manifest, or the heal copy that serves it there.
 pub(super) async fn manifest(
+    reading: &Reading,
+    place: &Place,
+    id: BackupId,
+    region: &RegionName,
+    created: Option<Time>,
+) -> ReadManifest {
+    let mut read = one(reading, place, id, region, created).await?;
+    let name: ObjectName = Named::Manifest { place: place.clone(), backup: id }.into();
+    let mut trying = Trying::new(&reading.heals, region);
+    while let Err(Outcome::Wrong(wrong)) = &read
+        && trying.next(&name, wrong)
+    {
+        read = one(reading, place, id, region, created).await?;
+    }
+    Ok(match (trying.end(&name, read.is_ok()), read) {
+        (Some(first), Err(Outcome::Wrong(_))) => Err(Outcome::Wrong(first)),
+        (_, read) => read,
+    })
+}
+
+async fn one(
     reading: &Reading,
     place: &Place,
     id: BackupId,

@@ -12,7 +12,7 @@ use seawall_store::RegionName;
 use super::endangers::{Endangered, Held};
 use super::found::{Found, Subject, Way};
 use super::manifests;
-use super::mend::{Urls, mend};
+use super::mend::mend;
 use super::outcome::place_of;
 use super::pass::Progress;
 use super::report::VerifyFinding;
@@ -34,12 +34,6 @@ pub(super) async fn explain(
     holes: &BTreeMap<(SystemId, RegionName), Held>,
     reading: &Reading,
 ) -> Result<Vec<VerifyFinding>> {
-    let urls: Urls = reading
-        .repository
-        .regions()
-        .iter()
-        .map(|region| (region.name().clone(), region.url().to_owned()))
-        .collect();
     let mut users = BTreeMap::new();
     for ((system, region), held) in holes {
         let bad: Vec<&Found> = found
@@ -57,7 +51,7 @@ pub(super) async fn explain(
         let key = place_of(&found.subject).map(|place| (place.system, found.region.clone()));
         let at = key.and_then(|key| Some((holes.get(&key)?, users.get(&key)?)));
         let endangers = endangers(&found, at);
-        let mend = mend(&found, &urls);
+        let mend = mend(&found);
         VerifyFinding {
             id: found.way.id(),
             object: found.object,
@@ -195,6 +189,7 @@ fn in_words(found: &Found) -> String {
         (Subject::Hole, _) => {
             "nothing that a restore needs: which lost WAL is acknowledged; it is told again where this is not at hand".to_owned()
         }
+        (Subject::Heal(original), _) => format!("{original} in region {region}, if that is still damaged"),
         (Subject::Event, _) => "nothing that a restore needs: what the event tells".to_owned(),
         (Subject::System, _) => "nothing that is relied on".to_owned(),
         (Subject::Stranger, _) => "nothing: it is not read".to_owned(),

@@ -3,6 +3,8 @@
 //! Promises: a place is believed only from an event that this host signed: who takes another host must not make this one skip what it
 //! spoiled. Deliberately not the report: findings are counted here, and found again by whoever looks.
 
+use std::collections::BTreeMap;
+
 use seawall_repo::id::WriterId;
 use seawall_repo::layout::{Named, ObjectName, Place as Folder};
 use seawall_repo::time::Time;
@@ -10,6 +12,7 @@ use seawall_store::RegionName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::found::Way;
 use super::options::Depth;
 use super::report::VerifyReport;
 use crate::error::{Error, Result};
@@ -18,6 +21,10 @@ use crate::repository::Repository;
 
 /// The word of these events.
 const WHAT: &str = "verify";
+/// For how long damage that was recorded is looked at again: longer than a round of monthly budgets.
+const DAMAGE_KNOWN_MICROS: i64 = 35 * 86_400 * 1_000_000;
+/// Damaged copies that one event names; the next verification names the others.
+const DAMAGED_MAX: usize = 2_000;
 /// Heads of events that are read in search of the last place: more than a year of daily ones among others.
 const HEADS_MAX: usize = 2_000;
 
@@ -117,6 +124,51 @@ pub(super) async fn remember(signer: &Repository, folder: &Folder, report: &Veri
     Ok(name.to_string())
 }
 
+/// A copy that a verification found damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Damaged {
+    pub(crate) region: String,
+    pub(crate) object: String,
+}
+
+/// Damaged copies that verifications of the last weeks recorded, and when each was found last. Any writer's word counts: it only asks for
+/// another look.
+///
+/// # Errors
+/// No region can be listed.
+pub(crate) async fn known_damage(
+    repository: &Repository,
+    folder: &Folder,
+    now: Time,
+) -> Result<BTreeMap<(String, ObjectName), Time>> {
+    let since = Time::from_micros(now.micros().saturating_sub(DAMAGE_KNOWN_MICROS)).unwrap_or(Time::EPOCH);
+    let mut known: BTreeMap<(String, ObjectName), Time> = BTreeMap::new();
+    for event in events::of_kind(repository, folder, WHAT, since).await? {
+        let Some(list) = event.detail.get("damaged").and_then(|list| Vec::deserialize(list).ok()) else {
+            continue;
+        };
+        for Damaged { region, object } in list {
+            if let Some(name) = ObjectName::parse(&object) {
+                let found = known.entry((region, name)).or_insert(event.at);
+                *found = event.at.max(*found);
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// The copies that another region's may heal.
+fn damaged(report: &VerifyReport) -> Vec<Damaged> {
+    let heals = |id: &str| {
+        [Way::Damaged, Way::Forged, Way::UnknownWriter, Way::NotBelieved].iter().any(|way| way.id() == id)
+    };
+    let findings = report.findings.iter().filter(|finding| heals(finding.id));
+    findings
+        .map(|finding| Damaged { region: finding.region.to_string(), object: finding.object.clone() })
+        .take(DAMAGED_MAX)
+        .collect()
+}
+
 fn detail(report: &VerifyReport) -> Result<Map<String, Value>> {
     let json = |error: serde_json::Error| {
         Error::bug("verify.event", "the event could not be written as JSON").because(error)
@@ -134,6 +186,7 @@ fn detail(report: &VerifyReport) -> Result<Map<String, Value>> {
         "ended": report.ended,
         "regions": regions.collect::<Vec<_>>(),
         "findings": report.by_id(),
+        "damaged": damaged(report),
         "findings_more": report.findings_more,
         "not_checked": report.not_checked,
         "place": serde_json::to_value(&report.place).map_err(json)?,

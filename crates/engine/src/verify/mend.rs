@@ -1,19 +1,11 @@
 //! What to do about a finding: words, and a command that works today.
 //!
-//! Pure. Promises: nothing is suggested that cannot be typed: there is no repair by itself yet, so a good copy is put in place with the
-//! store's own tools.
-
-use std::collections::BTreeMap;
-
-use seawall_store::RegionName;
+//! Pure. Promises: nothing is suggested that cannot be typed; what another region makes good, one command does.
 
 use super::found::{Found, Subject, Way};
 
-/// Where regions are, by name.
-pub(super) type Urls = BTreeMap<RegionName, String>;
-
 /// What mends a finding.
-pub(super) fn mend(found: &Found, urls: &Urls) -> String {
+pub(super) fn mend(found: &Found) -> String {
     match found.way {
         Way::Conflict => {
             return "neither copy was touched; find out which host was right, and keep the other copy aside by hand".to_owned();
@@ -44,45 +36,27 @@ pub(super) fn mend(found: &Found, urls: &Urls) -> String {
         }
         _ => {}
     }
-    match copy(found, urls) {
+    match copy(found) {
         Some(words) => words,
         None => alone(found),
     }
 }
 
-/// Another region's copy in place of this one.
-fn copy(found: &Found, urls: &Urls) -> Option<String> {
+/// Another region's copy beside or in place of this one.
+fn copy(found: &Found) -> Option<String> {
     let good = found.elsewhere.first()?;
     let read = if found.read_good > 0 {
         format!("region {good} has a good copy")
     } else {
-        format!("region {good} shows a copy (seawall verify --full --region {good} reads it)")
+        format!("region {good} shows a copy")
     };
-    let path = |region: &RegionName| {
-        urls.get(region)
-            .and_then(|url| url.strip_prefix("file://"))
-            .map(|root| root.trim_end_matches('/').to_owned())
-    };
-    Some(match (path(good), path(&found.region)) {
-        (Some(from), Some(to)) if found.way == Way::WalHole => {
-            format!(
-                "{read}; to put it here: mkdir -p {to}/{0} && cp -rpn {from}/{0}. {to}/{0}",
-                folder(&found.object)
-            )
+    Some(match (&found.subject, found.way) {
+        (Subject::Intent, _) => format!("{read}; a running backup renews its word every hour"),
+        (_, Way::Missing | Way::WalHole) => {
+            format!("{read}, and restores use it; to put it here: seawall sync")
         }
-        (Some(from), Some(to)) => {
-            let object = &found.object;
-            format!(
-                "{read}, and restores use it; to put it here: mkdir -p {to}/{} && cp -p {from}/{object} {to}/{object}",
-                folder(object).trim_end_matches('/')
-            )
-        }
-        _ => format!("{read}, and restores use it; put it here with the store's own tools"),
+        _ => format!("{read}, and restores use it; to heal this one: seawall sync --heal {}", found.object),
     })
-}
-
-fn folder(object: &str) -> &str {
-    object.rfind('/').and_then(|at| object.get(..=at)).unwrap_or("")
 }
 
 fn alone(found: &Found) -> String {
@@ -111,6 +85,9 @@ fn alone(found: &Found) -> String {
             "no other copy is known: seawall key add-recipient wraps the keys anew as long as another record opens; then take this one away".to_owned()
         }
         Subject::Adoption => "take the bad copy away; seawall init on the database host adopts the system identifier again".to_owned(),
+        Subject::Heal(original) => {
+            format!("seawall sync --heal {original} makes another, if it is still needed and a good copy is at hand")
+        }
         Subject::Intent => "nothing: a running backup renews its word every hour".to_owned(),
         Subject::Hole => {
             "find out who could write to the region; seawall wal ack-hole acknowledges the hole again".to_owned()

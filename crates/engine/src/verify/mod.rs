@@ -5,7 +5,8 @@
 //! → `folder`, `wal` (what is missing) with `expected` (whether the rules ask for it) → `endangers` and `mend` (what it means, and what to do) → `report` and `memory`.
 //!
 //! Promises: each region is judged by its own copies alone; what was not looked at is said; memory does not grow with the number of
-//! objects. Deliberately repairs nothing: it names the copy that is good and the command that makes up for the bad one.
+//! objects. Deliberately repairs nothing: it names the copy that is good and the command that makes up for the bad one (`sync`), and remembers
+//! what is damaged, so that the next sync heals it. What heal copies serve (`healed`) is good, and a note.
 
 mod body;
 mod chapter;
@@ -13,6 +14,7 @@ mod endangers;
 mod expected;
 mod folder;
 mod found;
+mod healed;
 mod index;
 mod knowledge;
 mod lacking;
@@ -40,7 +42,9 @@ mod wal_pages;
 mod walk;
 
 pub use endangers::{Endangered, Window};
+pub use healed::Healed;
 pub use memory::Place as ScrubPlace;
+pub(crate) use memory::known_damage;
 pub(crate) use object::stored_copy;
 pub use options::{Depth, Share, VerifyOptions};
 pub use report::{

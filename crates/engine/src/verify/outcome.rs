@@ -10,6 +10,7 @@ use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_store::{RegionName, SweptTemps};
 
 use super::found::{Findings, Found, Subject, Way};
+use super::healed::Heals;
 use super::links::{Broken, Links, Told};
 use super::object::{Good, Wrong};
 use super::report::{Kind, KindCount, Orphans};
@@ -40,6 +41,9 @@ impl Tally {
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) findings: Arc<Mutex<Findings>>,
+    pub(super) heals: Arc<Heals>,
+    /// Objects with heal copies that went by under their own names.
+    pub(super) originals: BTreeSet<(RegionName, ObjectName)>,
     pub(super) tallies: BTreeMap<RegionName, Tally>,
     pub(super) broken: BTreeMap<RegionName, String>,
     /// Damaged pages that backups knew of, by backup: the most that any region showed.
@@ -65,6 +69,8 @@ impl Gathered {
     pub(super) fn new(regions: &[RegionName]) -> Self {
         Self {
             findings: Arc::default(),
+            heals: Arc::default(),
+            originals: BTreeSet::new(),
             tallies: regions.iter().map(|region| (region.clone(), Tally::new())).collect(),
             broken: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -175,13 +181,16 @@ impl Gathered {
                     let wrong = Wrong::new(Way::Unreadable, why);
                     self.find(found_of(name, &region, wrong, &good, others, size), kind);
                 }
-                Outcome::Wrong(_) | Outcome::Unreadable(_) | Outcome::Gone => {}
+                Outcome::Wrong(_) | Outcome::Unreadable(_) | Outcome::Gone | Outcome::Spent => {}
             }
         }
-        let odd: Vec<RegionName> = job.odd.iter().map(|(region, _)| region.clone()).collect();
+        // Of one that a heal copy serves it is known what is wrong.
+        let healed = |region: &RegionName| self.heals.standing_in(region, name).is_some();
+        let told: Vec<_> = job.odd.iter().filter(|(region, _)| !healed(region)).collect();
+        let odd: Vec<RegionName> = told.iter().map(|(region, _)| region.clone()).collect();
         self.compare(name, &copies, &odd, size);
         // What is signed and is not what the manifest names is told, once, if nothing worse was.
-        for (region, fault) in job.odd.iter().filter(|(region, _)| good.contains(region)) {
+        for (region, fault) in told.into_iter().filter(|(region, _)| good.contains(region)) {
             let wrong = Wrong::new(Way::Damaged, fault.clone());
             self.find(found_of(name, region, wrong, &[], others, size), kind);
         }
@@ -230,7 +239,8 @@ impl Gathered {
         odd: &[RegionName],
         size: Option<WalSegmentSize>,
     ) {
-        let Some((first, rest)) = copies.split_first() else { return };
+        // Heal copies are numbered in each region by itself.
+        let Some((first, rest)) = copies.split_first().filter(|_| name.healed().is_none()) else { return };
         let by = |copy: &Copy| {
             copy.writer.map_or_else(|| "the one it names".to_owned(), |writer| writer.to_string())
         };
@@ -260,6 +270,19 @@ impl Gathered {
             read_good: 0,
         };
         self.find(found, Kind::of(name.named()));
+    }
+
+    /// Heal copies whose originals are not there.
+    pub(super) fn orphaned_heals(&mut self) {
+        let heals = Arc::clone(&self.heals);
+        for (region, original, bytes) in heals.originals() {
+            if !self.originals.contains(&(region.clone(), original.clone()))
+                && let Some(tally) = self.tallies.get_mut(region)
+            {
+                tally.orphans.objects += heals.count(region, original);
+                tally.orphans.bytes = tally.orphans.bytes.saturating_add(bytes);
+            }
+        }
     }
 
     pub(super) fn orphan(&mut self, region: &RegionName, bytes: u64) {

@@ -28,7 +28,7 @@ use super::wal::WalSeen;
 use super::wal_pages::WalFacts;
 
 /// Where folders for what comes later lie: a reader ignores what it does not know there.
-const RESERVED: [&str; 3] = ["tail/", "heal/", "move/"];
+const RESERVED: [&str; 2] = ["tail/", "move/"];
 
 /// One system identifier while its names go by.
 pub(super) struct Progress {
@@ -118,6 +118,11 @@ impl Progress {
     }
 }
 
+/// Whether it is a signed text, which is always read whole.
+fn is_text(name: &ObjectName) -> bool {
+    seawall_repo::envelope::Kind::of_name(&name.signed()).is_none()
+}
+
 /// Objects of which listing tells all that quick looks for.
 fn is_plain(named: &Named) -> bool {
     matches!(named, Named::Wal { .. } | Named::WalPart { .. } | Named::Chapter { .. } | Named::Event { .. })
@@ -178,12 +183,17 @@ impl<'o> Pass<'o> {
         };
         let kind = Kind::of(name.named());
         if let Some(place) = name.named().place()
-            && !matches!(name.named(), Named::Adoption(_))
+            && !matches!(name.signed().named(), Named::Adoption(_))
             && !self.systems.contains_key(&place.system)
         {
             self.not_adopted(place, &shown, gathered);
             return Asks::Nothing;
         }
+        gathered.originals.extend(
+            held.iter()
+                .filter(|held| gathered.heals.has(&held.region, &name))
+                .map(|held| (held.region.clone(), name.clone())),
+        );
         for held in held {
             gathered.listed(&held.region, kind, held.size_bytes);
         }
@@ -235,12 +245,10 @@ impl<'o> Pass<'o> {
         if deep && self.options.depth.reads_all() && Kind::of(&named) != Kind::Records {
             self.reached = Some(name.to_string());
         }
-        let judged: Vec<(RegionName, u64)> = held
-            .iter()
-            .filter(|held| gathered.judges(&held.region))
-            .map(|held| (held.region.clone(), held.size_bytes))
-            .collect();
-        let all = || held.iter().map(|held| (held.region.clone(), held.size_bytes)).collect();
+        let copies = |of: &Listing| (of.region.clone(), of.size_bytes);
+        let judged: Vec<(RegionName, u64)> =
+            held.iter().filter(|held| gathered.judges(&held.region)).map(copies).collect();
+        let all = || held.iter().map(copies).collect();
         let odd = self.odd(&named, &judged);
         let (copies, whole): (Vec<(RegionName, u64)>, bool) = match &named {
             Named::Manifest { place, backup } => {
@@ -267,12 +275,13 @@ impl<'o> Pass<'o> {
             | Named::Wal { .. }
             | Named::WalPart { .. }
             | Named::Chapter { .. }
-            | Named::Event { .. } => {
-                if deep {
+            | Named::Event { .. }
+            | Named::Heal { .. } => {
+                if deep || is_text(&name) {
                     (judged, true)
                 } else if sizes_differ || !odd.is_empty() {
                     (all(), false)
-                } else if matches!(named, Named::Map { .. }) {
+                } else if matches!(named, Named::Map { .. } | Named::Heal { .. }) {
                     (judged, false)
                 } else {
                     return Asks::Nothing;
@@ -410,7 +419,7 @@ impl<'o> Pass<'o> {
         tell_parts(&lacking, progress, gathered);
         let least = (HEAD_BYTES_WITHOUT_HEADER + 2) as u64;
         for one in held.iter().filter(|held| held.size_bytes < least) {
-            if !gathered.judges(&one.region) {
+            if !gathered.judges(&one.region) || gathered.heals.has(&one.region, name) {
                 continue;
             }
             let fault = match one.size_bytes {
@@ -429,7 +438,7 @@ impl<'o> Pass<'o> {
         let named = name.named();
         let progress = named.place().and_then(|place| self.systems.get(&place.system));
         let stands_alone = match named {
-            Named::Pack { .. } | Named::Map { .. } | Named::WalPart { .. } => false,
+            Named::Pack { .. } | Named::Map { .. } | Named::WalPart { .. } | Named::Heal { .. } => false,
             Named::Wal { file, .. } => !matches!(file, File::Segment(_)),
             Named::Intent { backup, .. } => {
                 progress.is_some_and(|progress| progress.known.under_way.contains(backup))
@@ -484,5 +493,6 @@ impl<'o> Pass<'o> {
             let lacking = progress.wal.end_parts(&progress.known);
             tell_parts(&lacking, progress, gathered);
         }
+        gathered.orphaned_heals();
     }
 }

@@ -9,6 +9,7 @@ use seawall_store::RegionName;
 use serde::Serialize;
 
 use super::endangers::Endangered;
+use super::healed::Healed;
 use super::memory::Place;
 use crate::monitor::Finding;
 
@@ -33,6 +34,8 @@ pub struct VerifyReport {
     pub findings: Vec<VerifyFinding>,
     /// How many more.
     pub findings_more: u64,
+    /// What is damaged under its own name and served by a heal copy, as far as this run looked: nothing is lost.
+    pub healed: Vec<Healed>,
     /// Damaged pages that backups knew of when they stored them.
     pub known_damage: Vec<Known>,
     /// What could not be looked at, in words.
@@ -62,7 +65,7 @@ pub struct RegionReport {
     pub broken: Option<String>,
     /// By kind of object.
     pub kinds: Vec<KindCount>,
-    /// Packs and maps that nothing needs.
+    /// Packs and maps that nothing needs, and heal copies whose originals are not there.
     pub orphans: Orphans,
     /// Files that writers left when they died; none for stores that leave none.
     pub leftovers: Option<u64>,
@@ -97,12 +100,22 @@ pub enum Kind {
     Chapters,
     /// Events.
     Events,
+    /// Heal copies of objects that are damaged under their own names.
+    Heals,
 }
 
 impl Kind {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Records, Self::Manifests, Self::Maps, Self::Packs, Self::Wal, Self::Chapters, Self::Events];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Records,
+        Self::Manifests,
+        Self::Maps,
+        Self::Packs,
+        Self::Wal,
+        Self::Chapters,
+        Self::Events,
+        Self::Heals,
+    ];
 
     pub(super) fn of(named: &Named) -> Self {
         match named {
@@ -112,6 +125,7 @@ impl Kind {
             Named::Wal { .. } | Named::WalPart { .. } => Self::Wal,
             Named::Event { .. } => Self::Events,
             Named::Chapter { .. } => Self::Chapters,
+            Named::Heal { .. } => Self::Heals,
             _ => Self::Records,
         }
     }
@@ -127,6 +141,7 @@ impl Kind {
             Self::Wal => "WAL",
             Self::Chapters => "chapters",
             Self::Events => "events",
+            Self::Heals => "heal copies",
         }
     }
 }

@@ -10,11 +10,13 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use seawall_repo::id::{BackupId, SystemId};
 use seawall_repo::layout::{Named, ObjectName, Place as Folder, prefix};
+use seawall_repo::records::Adoption;
 use seawall_store::{Listed, RegionName};
 use tokio::task::JoinSet;
 
 use super::expected::Expected;
 use super::found::Way;
+use super::healed::Heals;
 use super::knowledge::Knowledge;
 use super::lacking::unknown_name;
 use super::manifests;
@@ -59,9 +61,8 @@ pub async fn verify(
     run.pass.resume = recalled.as_ref().and_then(Place::resume).map(str::to_owned);
     run.announce().await;
     run.top().await?;
-    for prefix in
-        [prefix::OWNER.to_owned(), prefix::WRITERS.to_owned(), prefix::cluster(repository.cluster())]
-    {
+    let own = [prefix::OWNER, prefix::WRITERS, prefix::HEALS].map(str::to_owned);
+    for prefix in own.into_iter().chain([prefix::cluster(repository.cluster())]) {
         run.names(&prefix).await?;
     }
     run.drain(0).await?;
@@ -89,6 +90,7 @@ pub async fn verify(
         regions: region_reports(repository, &gathered, &regions),
         findings,
         findings_more: more,
+        healed: gathered.heals.noted(),
         known_damage: known_damage(&gathered),
         not_checked: not_checked(repository, options, &gathered, &pass, signer.is_some()),
         place: place(&pass, options, &regions, recalled, began),
@@ -146,14 +148,20 @@ impl<'a> Run<'a> {
             Error::source_side("host.random", "this host has no randomness to draw a sample with")
                 .because(error)
         })?;
-        let reading = Reading::new(repository, options.workers, options.niceness);
+        let adoptions = repository.adoptions().await?;
+        let place =
+            |adoption: &Adoption| Folder { cluster: repository.cluster().clone(), system: adoption.system };
+        let places: Vec<Folder> = adoptions.iter().map(place).collect();
+        let heals = Arc::new(Heals::load(repository, &places, regions).await);
+        let reading =
+            Reading::new(repository, options.workers, options.niceness).with_heals(Arc::clone(&heals));
         let mut run = Self {
             repository,
             options,
             monitor,
             regions: regions.to_vec(),
             pass: Pass::new(options, seed, regions),
-            gathered: Gathered::new(regions),
+            gathered: Gathered { heals, ..Gathered::new(regions) },
             jobs: JoinSet::new(),
             walkers: BTreeMap::new(),
             newest: None,
@@ -162,7 +170,7 @@ impl<'a> Run<'a> {
             reading,
         };
         run.monitor.phase("manifests", None);
-        for adoption in repository.adoptions().await? {
+        for adoption in adoptions {
             let mut known = Knowledge::load(&run.reading, &adoption, regions).await?;
             run.newest = Some(known.place.clone());
             run.manifests(&mut known);
@@ -191,7 +199,7 @@ impl<'a> Run<'a> {
                     continue;
                 }
                 // Deleted since it was listed: by who has the right to.
-                Outcome::Gone | Outcome::Good(_) => continue,
+                Outcome::Gone | Outcome::Spent | Outcome::Good(_) => continue,
             };
             let found = found_of(&bad.name, &bad.region, wrong, &good, &good, known.size);
             self.gathered.find(found, Kind::Manifests);
@@ -248,6 +256,7 @@ impl<'a> Run<'a> {
                         let dir = format!("{}/", dir.trim_end_matches('/'));
                         dir == prefix::OWNER
                             || dir == prefix::WRITERS
+                            || dir == prefix::HEALS
                             || prefix::cluster_of_folder(&dir).is_some()
                     };
                     let objects = level

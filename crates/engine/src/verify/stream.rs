@@ -31,7 +31,7 @@ impl Reading {
     ) -> Result<(u64, Outcome)> {
         let size = match (size, self.repository.regions().find(region.as_str())) {
             (Some(size), _) => size,
-            (None, Some(of)) => match of.head(name.as_str()).await {
+            (None, Some(of)) => match of.head(self.heals.stored(region, name).as_str()).await {
                 Ok(info) => info.size_bytes,
                 Err(error) => return Ok((0, outcome_of(&error))),
             },
@@ -94,7 +94,7 @@ impl Reading {
         };
         let reading = async {
             let pieces = pieces;
-            of.get_each(name.as_str(), OBJECT_BYTES_MAX, &pieces).await
+            of.get_each(self.heals.stored(region, name).as_str(), OBJECT_BYTES_MAX, &pieces).await
         };
         let (got, body) = futures::join!(reading, checking);
         let body = body?;
@@ -122,10 +122,10 @@ impl Reading {
         room: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<std::result::Result<Bytes, Outcome>> {
         let Some(of) = self.repository.regions().find(region.as_str()) else { return Ok(Err(Outcome::Gone)) };
-        let body = head.head().body_bytes();
+        let (body, stored) = (head.head().body_bytes(), self.heals.stored(region, name));
         let mut wanted = TAIL_READ_BYTES.min(body);
         loop {
-            let tail = match of.get_range(name.as_str(), size.saturating_sub(wanted)..size).await {
+            let tail = match of.get_range(stored.as_str(), size.saturating_sub(wanted)..size).await {
                 Ok(tail) => tail,
                 Err(error) => return Ok(Err(outcome_of(&error))),
             };

@@ -16,6 +16,7 @@ use seawall_store::{ErrorKind, RegionName, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::found::Way;
+use super::healed::Heals;
 use super::links::{At, Beside};
 use super::object::{Check, Checked, Good, Plain, Wrong, edges, good, index_checked};
 use super::pages::PageFacts;
@@ -88,6 +89,8 @@ pub(super) struct Seen {
 pub(super) enum Outcome {
     Good(Box<Good>),
     Wrong(Wrong),
+    /// A heal copy that is damaged where it is not needed any more.
+    Spent,
     /// Listed, and not there when it was read.
     Gone,
     /// The region is down.
@@ -100,6 +103,7 @@ pub(super) enum Outcome {
 #[derive(Debug, Clone)]
 pub(super) struct Reading {
     pub(super) repository: Repository,
+    pub(super) heals: Arc<Heals>,
     memory: Arc<Semaphore>,
     cpus: Arc<Semaphore>,
     niceness: Niceness,
@@ -115,6 +119,7 @@ impl Reading {
         };
         Self {
             repository: repository.clone(),
+            heals: Arc::default(),
             memory: Arc::new(Semaphore::new(MEMORY_MEBIBYTES)),
             cpus: Arc::new(Semaphore::new(workers)),
             niceness,
@@ -122,21 +127,32 @@ impl Reading {
         }
     }
 
+    /// The same; what is damaged is looked for among these.
+    pub(super) fn with_heals(self, heals: Arc<Heals>) -> Self {
+        Self { heals, ..self }
+    }
+
     /// Does a job. Copies are looked at one after the other: jobs are what runs side by side.
     pub(super) async fn run(&self, job: Job) -> Result<Vec<Seen>> {
         let job = Arc::new(job);
         let mut all = Vec::new();
         for (region, size) in &job.copies {
-            if job.look != Look::Head {
-                let from = all.len();
-                self.whole(&job, region, *size, &mut all).await?;
-                self.beside(&job, region, all.get_mut(from)).await;
-            } else {
-                let (bytes, outcome) = self.head(&job, region, *size).await;
-                all.push(Seen { name: job.name.clone(), region: region.clone(), bytes, outcome });
-            }
+            all.extend(self.copy(&job, region, *size).await?);
         }
         Ok(all)
+    }
+
+    /// One region's copy, and the parts that belong to it.
+    pub(super) async fn look(&self, job: &Arc<Job>, region: &RegionName, size: u64) -> Result<Vec<Seen>> {
+        let mut seen = Vec::new();
+        if job.look == Look::Head {
+            let (bytes, outcome) = self.head(job, region, size).await;
+            seen.push(Seen { name: job.name.clone(), region: region.clone(), bytes, outcome });
+        } else {
+            self.whole(job, region, size, &mut seen).await?;
+            self.beside(job, region, seen.first_mut()).await;
+        }
+        Ok(seen)
     }
 
     /// Holds a segment that is looked at alone against the one before it.
@@ -223,7 +239,7 @@ impl Reading {
         Ok(())
     }
 
-    async fn object(
+    pub(super) async fn object(
         &self,
         job: &Arc<Job>,
         name: &ObjectName,
@@ -231,8 +247,9 @@ impl Reading {
         size: Option<u64>,
         mut plain: Option<Plain>,
     ) -> Result<(u64, Outcome, Option<Plain>)> {
-        let leaves_content = job.look == Look::Stored && Kind::of_name(name).is_some();
-        let opens_pack = job.look == Look::Open && matches!(name.named(), Named::Pack { .. });
+        let size = self.heals.standing_in(region, name).map(|(_, size)| size).or(size);
+        let leaves_content = job.look == Look::Stored && Kind::of_name(&name.signed()).is_some();
+        let opens_pack = job.look == Look::Open && matches!(name.signed().named(), Named::Pack { .. });
         // A part is listed by its own name, and not at hand here.
         let expected = size.unwrap_or(seawall_repo::wal_object::PART_BYTES as u64);
         if expected > STREAMED_FROM_BYTES && (opens_pack || leaves_content) {
@@ -296,7 +313,7 @@ impl Reading {
         bytes: &Bytes,
         plain: Option<&mut Plain>,
     ) -> Result<std::result::Result<Good, Wrong>> {
-        let check = self.with(job, region);
+        let (check, name) = (self.with(job, region), &*name.signed());
         Ok(match job.look {
             Look::Stored => check.stored(name, bytes),
             Look::Open | Look::Head => check.whole(name, bytes, decompressor()?, plain),
@@ -304,6 +321,7 @@ impl Reading {
     }
 
     async fn head(&self, job: &Job, region: &RegionName, size: u64) -> (u64, Outcome) {
+        let size = self.heals.standing_in(region, &job.name).map_or(size, |(_, size)| size);
         match self.head_of(job, &job.name, region, size).await {
             Ok((bytes, head)) => (bytes.len() as u64, outcome(Ok(good(&head)))),
             Err((bytes, outcome)) => (bytes, outcome),
@@ -332,7 +350,7 @@ impl Reading {
                 wanted = needs;
                 continue;
             }
-            let checked = self.with(job, region).head_of(name, &bytes, size);
+            let checked = self.with(job, region).head_of(&name.signed(), &bytes, size);
             let read = bytes.len() as u64;
             return checked.map(|head| (bytes, head)).map_err(|wrong| (read, Outcome::Wrong(wrong)));
         }
@@ -346,9 +364,10 @@ impl Reading {
         prefix: Option<u64>,
     ) -> std::result::Result<Bytes, Outcome> {
         let Some(region) = self.repository.regions().find(region.as_str()) else { return Err(Outcome::Gone) };
+        let stored = self.heals.stored(region.name(), name);
         let got = match prefix {
-            Some(length) => region.get_prefix(name.as_str(), length).await,
-            None => region.get(name.as_str(), OBJECT_BYTES_MAX).await,
+            Some(length) => region.get_prefix(stored.as_str(), length).await,
+            None => region.get(stored.as_str(), OBJECT_BYTES_MAX).await,
         };
         got.map_err(|error| outcome_of(&error))
     }

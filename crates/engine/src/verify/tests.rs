@@ -5,6 +5,7 @@ mod chapters;
 mod copies;
 mod endless;
 pub(super) mod ground;
+mod healed;
 mod indexes;
 mod links;
 mod matrix;

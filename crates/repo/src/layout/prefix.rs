@@ -14,6 +14,13 @@ pub(crate) const SEAWALL: &str = "seawall.json";
 pub const OWNER: &str = "owner/";
 /// Certificates and revocations of writers.
 pub const WRITERS: &str = "writer/";
+/// Heal copies, in the folder of what their originals belong to: here the repository itself.
+pub const HEALS: &str = "heal/";
+
+/// Heal copies of a cluster's own records.
+pub fn heals(of: &ClusterName) -> String {
+    format!("{}{HEALS}", cluster(of))
+}
 
 /// Everything of a cluster.
 pub fn cluster(cluster: &ClusterName) -> String {
@@ -115,6 +122,11 @@ impl Place {
     /// Holes that were acknowledged.
     pub fn holes(&self) -> String {
         format!("{}hole/", self.all())
+    }
+
+    /// Heal copies of what belongs to the place.
+    pub fn heals(&self) -> String {
+        format!("{}{HEALS}", self.all())
     }
 
     /// Events of all time.

@@ -80,6 +80,39 @@ fn names_are_as_documented() {
 }
 
 #[test]
+fn heal_copies_lie_beside_what_their_originals_belong_to() {
+    for (original, heal, folder) in [
+        ("seawall.json", "heal/seawall.json.1", "heal/"),
+        ("owner/2", "heal/owner/2.1", "heal/owner/"),
+        ("orders/key/1.3", "orders/heal/key/1.3.1", "orders/heal/key/"),
+        ("orders/adopt/7575.json", "orders/heal/adopt/7575.json.1", "orders/heal/adopt/"),
+        ("orders/policy/3", "orders/heal/policy/3.1", "orders/heal/policy/"),
+        (
+            "orders/7575/wal/0000000A.history",
+            "orders/7575/heal/wal/0000000A.history.1",
+            "orders/7575/heal/wal/",
+        ),
+        (
+            "orders/7575/chapter/00000001/0000000100000A2B.2",
+            "orders/7575/heal/chapter/00000001/0000000100000A2B.2.1",
+            "orders/7575/heal/chapter/00000001/",
+        ),
+    ] {
+        let original = ObjectName::parse(original).unwrap();
+        let copy = original.heal(1).unwrap();
+        assert_eq!((copy.as_str(), original.heals_folder().as_str()), (heal, folder));
+        assert_eq!(copy.healed().as_ref(), Some(&original));
+        assert_eq!((&*copy.signed(), &*original.signed()), (&original, &original));
+        assert_eq!((original.heal(0), copy.heal(1), original.healed()), (None, None, None));
+        assert_eq!(
+            (copy.named().place(), copy.named().cluster()),
+            (original.named().place(), original.named().cluster())
+        );
+    }
+    assert!("heal".parse::<ClusterName>().is_err(), "its folder is that of heal copies");
+}
+
+#[test]
 fn other_spellings_and_other_names_are_nobodys() {
     let id = "20240229T123456Z-00ff00ff00ff00ff";
     for text in [
@@ -106,6 +139,14 @@ fn other_spellings_and_other_names_are_nobodys() {
         format!("orders/7575/event/{id}"),
         format!("orders/7575/event/2024/02/28/{id}"),
         "orders/policy/0".to_owned(),
+        "heal/seawall.json".to_owned(),
+        "heal/seawall.json.0".to_owned(),
+        "heal/seawall.json.01".to_owned(),
+        "heal/heal/seawall.json.1.1".to_owned(),
+        "heal/orders/key/1.1.1".to_owned(),
+        "orders/heal/7575/wal/0000000A.history.1".to_owned(),
+        "orders/heal/7575/heal/wal/0000000A.history.1.1".to_owned(),
+        "orders/7575/heal/heal/wal/0000000A.history.1.1".to_owned(),
         "orders/7575/chapter/0000000100000A2B".to_owned(),
         "orders/7575/chapter/00000002/0000000100000A2B".to_owned(),
         "orders/7575/chapter/00000001/0000000100000A2B000000FF".to_owned(),
@@ -158,6 +199,13 @@ fn any_wal_file() -> impl Strategy<Value = WalFileName> {
 }
 
 fn any_named() -> impl Strategy<Value = Named> {
+    (any_original(), 0..=u32::MAX, any::<bool>()).prop_map(|(named, number, healed)| match (number, healed) {
+        (1.., true) => Named::Heal { of: Box::new(named), number },
+        _ => named,
+    })
+}
+
+fn any_original() -> impl Strategy<Value = Named> {
     prop_oneof![
         (1..=u32::MAX).prop_map(|change| Named::Owner { change }),
         any::<[u8; 16]>().prop_map(|id| Named::Writer(WriterId::from_bytes(id))),
@@ -226,7 +274,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_parses_is_spelled_so(text in "(orders|owner|writer)/(key|adopt|7575|1)(/(wal|manifest|intent|1.1|7.json)(/[0-9A-F]{8}\\.history)?)?") {
+    fn whatever_parses_is_spelled_so(text in "(heal/)?(orders/|owner/|writer/)(heal/)?(key|adopt|7575|1)(/heal)?(/(wal|manifest|intent|1.1|7.json)(/[0-9A-F]{8}\\.history)?)?") {
         if let Some(name) = ObjectName::parse(&text) {
             prop_assert_eq!(name.to_string(), text);
         }

@@ -175,9 +175,10 @@ impl Region {
         let wanted = GetRange::Bounded(range.clone());
         let is_whole = |result: &GetResult| result.range == range;
         let call = Call::new(OpKind::Get, name);
-        match self.call(call, || self.fetch(&path, Some(&wanted), moving, is_whole)).await? {
-            Got::Bytes(bytes) => Ok(bytes),
-            Got::OtherSize(size) => Err(self.too_short(name, size, &range)),
+        match self.call(call, || self.fetch(&path, Some(&wanted), moving, is_whole)).await {
+            Ok(Got::Bytes(bytes)) => Ok(bytes),
+            Ok(Got::OtherSize(size)) => Err(self.too_short(name, size, &range)),
+            Err(error) => Err(self.short_or(error, name, &range).await),
         }
     }
 
@@ -199,9 +200,10 @@ impl Region {
         let wanted = GetRange::Bounded(0..len.max(1));
         let is_prefix = |result: &GetResult| result.range == (0..len.max(1).min(result.meta.size));
         let call = Call::new(OpKind::Get, name);
-        match self.call(call, || self.fetch(&path, Some(&wanted), moving, is_prefix)).await? {
-            Got::Bytes(bytes) => Ok(bytes),
-            Got::OtherSize(size) => Err(self.too_short(name, size, &(0..len))),
+        match self.call(call, || self.fetch(&path, Some(&wanted), moving, is_prefix)).await {
+            Ok(Got::Bytes(bytes)) => Ok(bytes),
+            Ok(Got::OtherSize(size)) => Err(self.too_short(name, size, &(0..len))),
+            Err(error) => Err(self.short_or(error, name, &(0..1)).await),
         }
     }
 
@@ -250,6 +252,17 @@ impl Region {
         match self.call(call, || self.fetch(&path, Some(&wanted), moving, is_whole)).await? {
             Got::Bytes(bytes) => Ok((bytes, size_bytes)),
             Got::OtherSize(size) => Err(self.too_short(name, size, &(start..size_bytes))),
+        }
+    }
+
+    /// What is behind an object's end each store refuses in words of its own; asked for its size, all say the same.
+    async fn short_or(&self, error: StoreError, name: &str, range: &Range<u64>) -> StoreError {
+        if error.kind() != ErrorKind::Other {
+            return error;
+        }
+        match self.head(name).await {
+            Ok(info) if info.size_bytes < range.end => self.too_short(name, info.size_bytes, range),
+            _ => error,
         }
     }
 

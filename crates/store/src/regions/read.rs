@@ -7,6 +7,7 @@
 
 use super::Regions;
 use super::race::Race;
+use super::spare::Spares;
 use crate::error::{ErrorKind, StoreError};
 use crate::meter::OpKind;
 use crate::region::{Call, HealthState, Moving, Region, RegionName, Role};
@@ -131,6 +132,21 @@ impl Regions {
         &self,
         name: &str,
         extent: Extent,
+        check: impl FnMut(&RegionName, Bytes) -> Result<T, E>,
+    ) -> Result<Served<T>, NotServed>
+    where
+        E: Error + Send + Sync + 'static,
+    {
+        self.get_any_or_spare(name, None, extent, check).await
+    }
+
+    /// The same; where a region's copy is wrong its spares are read before another region is asked, and where no region has a copy
+    /// under the name, theirs. Who served by a spare is not among the faults.
+    pub async fn get_any_or_spare<T, E>(
+        &self,
+        name: &str,
+        spares: Option<&Spares<'_>>,
+        extent: Extent,
         mut check: impl FnMut(&RegionName, Bytes) -> Result<T, E>,
     ) -> Result<Served<T>, NotServed>
     where
@@ -147,7 +163,32 @@ impl Regions {
                 Err(error) if error.is_not_found() => ReadFaultKind::Missing,
                 Err(error) => ReadFaultKind::Failed(error),
             };
+            // A spare that does not help says no more than the copy that was wrong before.
+            if let Some(spares) = spares.filter(|_| kind.is_of_the_copy())
+                && let Ok(Some(value)) =
+                    region.spare(spares, &extent, |bytes| check(region.name(), bytes)).await
+            {
+                return Ok(Served { value, region: region.name().clone(), faults });
+            }
             faults.push(ReadFault { region: region.name().clone(), kind });
+        }
+        drop(race);
+        let Some(spares) = spares else { return Err(NotServed { name: name.to_owned(), faults }) };
+        for at in 0..faults.len() {
+            let Some(region) = faults.get(at).filter(|fault| matches!(fault.kind, ReadFaultKind::Missing))
+            else {
+                continue;
+            };
+            let Some(region) = self.find(region.region.as_str()) else { continue };
+            match region.spare(spares, &extent, |bytes| check(region.name(), bytes)).await {
+                Ok(Some(value)) => {
+                    faults.remove(at);
+                    return Ok(Served { value, region: region.name().clone(), faults });
+                }
+                Ok(None) => {}
+                // Whether it lacks the object as a whole is not known, or it has one that is wrong.
+                Err(kind) => faults[at].kind = kind,
+            }
         }
         Err(NotServed { name: name.to_owned(), faults })
     }

@@ -69,6 +69,42 @@ fn lagging_region_is_let_go_and_gets_nothing_more() {
 }
 
 #[test]
+fn a_spare_is_read_where_the_copy_is_wrong_or_gone_and_nowhere_else() {
+    let rank = |name: &str| name.strip_prefix("spare/a.")?.parse().ok();
+    let spares = || Spares { folder: "spare/".to_owned(), rank: &rank };
+    let read =
+        |regions: &Regions| block_on(regions.get_any_or_spare("a", Some(&spares()), WHOLE, expect("good")));
+    let (world, _) = world();
+    let (regions, [first, second]) = pair(&world);
+    let put = |region: &str, name: &str, bytes: &'static str| {
+        block_on(regions.find(region).unwrap().put_new(name, &bytes.into())).unwrap();
+    };
+    assert!(read(&regions).unwrap_err().is_absent_everywhere());
+    // Gone everywhere, but for a spare: "absent" would be no truth.
+    put("two", "spare/a.1", "good");
+    put("two", "spare/b.1", "other");
+    let served = read(&regions).unwrap();
+    assert_eq!((served.region, served.faults.len()), (name("two"), 1), "the first lacks it");
+    second.add(Rule::new(Fault::FailBefore).on(CallKind::List));
+    assert!(!read(&regions).unwrap_err().is_absent_everywhere(), "nobody could ask for its spares");
+    second.heal();
+    // Wrong, and a spare beside it: no other region is asked, and nothing is a fault any more.
+    put("one", "a", "bad");
+    put("one", "spare/a.9", "good");
+    put("one", "spare/a.10", "worse");
+    let before = second.count();
+    let served = read(&regions).unwrap();
+    assert_eq!((served.region, served.faults.len(), second.count()), (name("one"), 0, before));
+    // Good: no request more than without spares.
+    let (regions, [first_alone, _]) = pair(&world);
+    block_on(regions.find("one").unwrap().put_new("a", &"good".into())).unwrap();
+    let calls = first_alone.count();
+    read(&regions).unwrap();
+    assert_eq!(first_alone.count(), calls + 1);
+    assert!(first.count() > 0);
+}
+
+#[test]
 fn first_reason_for_letting_go_stays() {
     let (world, _) = world();
     let (regions, _) = pair(&world);

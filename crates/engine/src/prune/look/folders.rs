@@ -26,6 +26,11 @@ impl InRegions {
         1 << index.min(31)
     }
 
+    /// These, and those.
+    pub(super) fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     /// Whether the region at this place of the settings is among them.
     pub(in crate::prune) fn has(self, index: usize) -> bool {
         self.0 & Self::bit(index) != 0

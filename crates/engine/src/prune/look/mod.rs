@@ -5,6 +5,7 @@
 
 mod decisions;
 mod folders;
+mod heals;
 mod intents;
 mod listing;
 mod wal;
@@ -40,6 +41,8 @@ pub(super) struct PlaceSeen {
     pub(super) backups: Vec<BackupEntry>,
     /// Backups whose manifests are there and not believed: what lies in their folders is left alone.
     pub(super) unbelieved: BTreeSet<BackupId>,
+    /// Backups of whose manifests only heal copies are left: the backups are gone.
+    pub(super) healed_only: BTreeSet<BackupId>,
     pub(super) folders: BTreeMap<BackupId, Folder>,
     pub(super) intents: IntentsSeen,
     pub(super) wal: WalSeen,
@@ -115,12 +118,18 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
         };
         let (wal, unknown) = wal::wal(repository, &place, size, &mut broken).await?;
         strange += unknown;
+        let mut there = heals::There { folders, wal, manifests: BTreeSet::new() };
+        strange += there.add(repository, &place, &regions, &mut broken).await;
+        let heals::There { folders, wal, manifests } = there;
+        let known = |id: &BackupId| unbelieved.contains(id) || backups.iter().any(|entry| entry.id == *id);
+        let healed_only = manifests.into_iter().filter(|id| !known(id)).collect();
         places.push(PlaceSeen {
             lineage: Lineage { system: adoption.system, after: adoption.after, adopted: adoption.adopted },
             intents: intents_of.remove(&place.system).unwrap_or_default(),
             place,
             backups,
             unbelieved,
+            healed_only,
             folders,
             wal,
             tombstones: stones.seen,

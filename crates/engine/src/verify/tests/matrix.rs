@@ -13,7 +13,7 @@ use crate::verify::{Depth, VerifyFinding, VerifyReport};
 
 /// In which way a copy is spoiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Damage {
+pub(super) enum Damage {
     Missing,
     Empty,
     Truncated,
@@ -37,6 +37,12 @@ use Damage::{
     Unlinked,
 };
 
+impl Damage {
+    /// What another region's copy heals: not what is missing, and not what somebody signed who may.
+    pub(super) const HEALED: [Self; 8] =
+        [Empty, Truncated, FlippedHead, FlippedBody, FlippedEnd, Swapped, Unentitled, Forged];
+}
+
 const ALL: [Damage; 11] = [
     Missing,
     Empty,
@@ -52,7 +58,7 @@ const ALL: [Damage; 11] = [
 ];
 
 /// A kind of object: what its name has, and what its consequence has to say.
-const KINDS: [(&str, &str, &str); 22] = [
+pub(super) const KINDS: [(&str, &str, &str); 22] = [
     ("seawall.json", "seawall.json", "where only region north is at hand"),
     ("owner", "owner/1", "the owner's key"),
     ("certificate", "writer/", "everything that writer"),
@@ -98,7 +104,7 @@ fn place(bytes: &Bytes, damage: Damage) -> usize {
 }
 
 /// The object of a kind, and another of the same.
-fn object_and_sibling(objects: &Objects, part: &str, signer: &str) -> Option<(String, String)> {
+pub(super) fn object_and_sibling(objects: &Objects, part: &str, signer: &str) -> Option<(String, String)> {
     let (part, end) = part.split_once('*').unwrap_or((part, ""));
     let fits = |name: &&String| {
         let revoked = part != ".revoked.json" && name.ends_with(".revoked.json");
@@ -117,11 +123,11 @@ fn object_and_sibling(objects: &Objects, part: &str, signer: &str) -> Option<(St
     Some((first, sibling))
 }
 
-struct Spoiler<'g> {
-    ground: &'g mut Ground,
-    other: Objects,
-    unentitled: Objects,
-    forged: Objects,
+pub(super) struct Spoiler<'g> {
+    pub(super) ground: &'g mut Ground,
+    pub(super) other: Objects,
+    pub(super) unentitled: Objects,
+    pub(super) forged: Objects,
 }
 
 impl Spoiler<'_> {
@@ -138,7 +144,7 @@ impl Spoiler<'_> {
     }
 
     /// The spoiled bytes; the outer option is none where a kind cannot be spoiled so.
-    fn spoil(
+    pub(super) fn spoil(
         &mut self,
         objects: &Objects,
         name: &str,

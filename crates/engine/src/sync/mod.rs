@@ -22,6 +22,8 @@ mod run;
 mod wanted;
 
 #[cfg(test)]
+mod order_tests;
+#[cfg(test)]
 mod tests;
 
 pub use damage::Heal;

@@ -35,7 +35,7 @@ mod stream;
 mod summary;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wal;
 mod wal_held;
 mod wal_pages;

@@ -4,7 +4,7 @@ mod cases;
 mod chapters;
 mod copies;
 mod endless;
-pub(super) mod ground;
+pub(crate) mod ground;
 mod healed;
 mod indexes;
 mod links;

@@ -36,14 +36,14 @@ use crate::repository::{Repository, WorldEntropy};
 use crate::verify::{Depth, VerifyOptions, VerifyReport, verify};
 
 /// One region's objects.
-pub(in crate::verify) type Objects = BTreeMap<String, Bytes>;
+pub(crate) type Objects = BTreeMap<String, Bytes>;
 
 /// A file of a backup: path and content.
-pub(in crate::verify) type File = (&'static [u8], Vec<u8>);
+pub(crate) type File = (&'static [u8], Vec<u8>);
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::verify) enum As {
+pub(crate) enum As {
     /// Somebody with an identity: everything opens.
     Reader,
     /// A host that writes: content stays closed.
@@ -51,20 +51,20 @@ pub(in crate::verify) enum As {
 }
 
 /// The repository.
-pub(in crate::verify) struct Ground {
-    pub(in crate::verify) bench: Bench,
-    pub(in crate::verify) host: Repository,
-    pub(in crate::verify) compressor: Compressor,
+pub(crate) struct Ground {
+    pub(crate) bench: Bench,
+    pub(crate) host: Repository,
+    pub(crate) compressor: Compressor,
     leaves: BTreeMap<&'static [u8], (Vec<u8>, LeafPages, DigestPages, LeafChains)>,
     usage: PackUsage,
-    pub(in crate::verify) backups: Vec<BackupId>,
+    pub(crate) backups: Vec<BackupId>,
     /// Whether segments have an index.
-    pub(in crate::verify) indexes: bool,
+    pub(crate) indexes: bool,
     /// Damaged pages that the next backups know of.
-    pub(in crate::verify) known: Vec<seawall_repo::manifest::Finding>,
+    pub(crate) known: Vec<seawall_repo::manifest::Finding>,
 }
 
-pub(in crate::verify) fn options(depth: Depth) -> VerifyOptions {
+pub(crate) fn options(depth: Depth) -> VerifyOptions {
     VerifyOptions {
         depth,
         region: None,
@@ -76,7 +76,7 @@ pub(in crate::verify) fn options(depth: Depth) -> VerifyOptions {
 }
 
 /// A relation's page with its checksum, for a block.
-pub(in crate::verify) fn page(block: u32, fill: u8) -> Vec<u8> {
+pub(crate) fn page(block: u32, fill: u8) -> Vec<u8> {
     let mut page = [fill; PAGE_BYTES];
     page[..20].copy_from_slice(&[0, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0x20, 0, 0x20, 4, 0x20]);
     let sum = page_checksum(&page, block);
@@ -90,7 +90,7 @@ fn relation(fills: &[u8]) -> Vec<u8> {
 
 impl Ground {
     /// An empty repository.
-    pub(in crate::verify) async fn new(mebibytes: u32) -> Self {
+    pub(crate) async fn new(mebibytes: u32) -> Self {
         let mut bench = Bench::with(2, mebibytes).await;
         // What is stored in memory is dated by the real clock, and intents live by it.
         bench.world = World::system();
@@ -98,12 +98,12 @@ impl Ground {
     }
 
     /// An empty repository whose stores and hosts go by the clock of the test.
-    pub(in crate::verify) async fn with_time(mebibytes: u32) -> Self {
+    pub(crate) async fn with_time(mebibytes: u32) -> Self {
         Self::over(Bench::with(2, mebibytes).await).await
     }
 
     /// One whose content is not encrypted, with an object of every kind.
-    pub(in crate::verify) async fn plain() -> Self {
+    pub(crate) async fn plain() -> Self {
         let mut bench = Bench::of(2, 1, Cipher::None).await;
         bench.world = World::system();
         Self::over(bench).await.filled().await
@@ -125,12 +125,12 @@ impl Ground {
     }
 
     /// One object of every kind: two backups, the younger naming packs and maps of the older; two timelines.
-    pub(in crate::verify) async fn full() -> Self {
+    pub(crate) async fn full() -> Self {
         Self::new(1).await.filled().await
     }
 
     /// The same, its segments without an index.
-    pub(in crate::verify) async fn without_indexes() -> Self {
+    pub(crate) async fn without_indexes() -> Self {
         Self { indexes: false, ..Self::new(1).await }.filled().await
     }
 
@@ -174,14 +174,14 @@ impl Ground {
         ground
     }
 
-    pub(in crate::verify) async fn put(&self, object: SealedObject) {
+    pub(crate) async fn put(&self, object: SealedObject) {
         let (name, bytes, _) = object.into_parts();
         let puts = self.bench.regions().set().put_all(name.as_str(), &bytes.into()).await;
         assert!(puts.iter().all(|(_, put)| put.is_ok()), "{name}");
     }
 
     /// Takes a backup of files of less than one leaf, within WAL segment `segment`; a file that did not change keeps its chains.
-    pub(in crate::verify) async fn backup(&mut self, segment: u64, files: &[File]) {
+    pub(crate) async fn backup(&mut self, segment: u64, files: &[File]) {
         let id = BackupId::new(1_900_000_000 + segment, &mut WorldEntropy::new(&self.bench.world)).unwrap();
         let changed = self.store_pages(id, files).await;
         let block = self.store_maps(id, files, changed).await;
@@ -323,18 +323,12 @@ impl Ground {
     }
 
     /// The bytes of a segment of two records, the second of which closes it. Those of neighbours go on in one another, whatever is in them.
-    pub(in crate::verify) fn segment_bytes(&self, timeline: u32, number: u64, seed: u8) -> Vec<u8> {
+    pub(crate) fn segment_bytes(&self, timeline: u32, number: u64, seed: u8) -> Vec<u8> {
         self.segment_behind(timeline, number, seed, 0)
     }
 
     /// The same; `off` is by how much its first record misses where the last one before it begins.
-    pub(in crate::verify) fn segment_behind(
-        &self,
-        timeline: u32,
-        number: u64,
-        seed: u8,
-        off: u64,
-    ) -> Vec<u8> {
+    pub(crate) fn segment_behind(&self, timeline: u32, number: u64, seed: u8, off: u64) -> Vec<u8> {
         let of = WalOf { version: Version::from_major(17).unwrap(), system: SYSTEM, size: self.bench.size };
         let record = RecordSpec::of(0, 0x20, &[seed; 10_000]);
         let mut before = WalWriter::new(of, SegmentNo(number - 1));
@@ -350,7 +344,7 @@ impl Ground {
     }
 
     /// What the archive would tell of a segment's records.
-    pub(in crate::verify) fn index_of(&self, number: u64, bytes: &[u8]) -> Indexed {
+    pub(crate) fn index_of(&self, number: u64, bytes: &[u8]) -> Indexed {
         let of = WalOf { version: Version::from_major(17).unwrap(), system: SYSTEM, size: self.bench.size };
         let mut indexer = Indexer::new(of, SegmentNo(number).first_lsn(of.size).unwrap(), None);
         indexer.take(bytes);
@@ -358,7 +352,7 @@ impl Ground {
         Indexed::new(indexed.index.encode().unwrap(), indexed.transactions).unwrap()
     }
 
-    pub(in crate::verify) async fn segment(&mut self, timeline: u32, number: u64) {
+    pub(crate) async fn segment(&mut self, timeline: u32, number: u64) {
         let name =
             SegmentName::new(Timeline::new(timeline).unwrap(), SegmentNo(number), self.bench.size).unwrap();
         let bytes = self.segment_bytes(timeline, number, 7);
@@ -366,12 +360,7 @@ impl Ground {
     }
 
     /// The objects of a WAL file, signed with this key, with an index where it is a segment and segments have one.
-    pub(in crate::verify) fn wal_signed(
-        &mut self,
-        key: &WriterKey,
-        file: &str,
-        content: &[u8],
-    ) -> Vec<SealedObject> {
+    pub(crate) fn wal_signed(&mut self, key: &WriterKey, file: &str, content: &[u8]) -> Vec<SealedObject> {
         let index = match file.parse::<WalFileName>().unwrap() {
             WalFileName::Segment(segment) if self.indexes => {
                 self.index_of(segment.number(self.bench.size).unwrap().0, content)
@@ -382,7 +371,7 @@ impl Ground {
     }
 
     /// The same, with an index in front.
-    pub(in crate::verify) fn wal_indexed(
+    pub(crate) fn wal_indexed(
         &mut self,
         key: &WriterKey,
         file: &str,
@@ -415,7 +404,7 @@ impl Ground {
         objects
     }
 
-    pub(in crate::verify) async fn wal(&mut self, file: &str, content: &[u8]) {
+    pub(crate) async fn wal(&mut self, file: &str, content: &[u8]) {
         let host = self.host.clone();
         for object in self.wal_signed(host.writer().unwrap(), file, content) {
             self.put(object).await;
@@ -423,7 +412,7 @@ impl Ground {
     }
 
     /// What each region holds.
-    pub(in crate::verify) async fn objects(&self) -> Vec<Objects> {
+    pub(crate) async fn objects(&self) -> Vec<Objects> {
         let mut all = Vec::new();
         for region in self.bench.regions().iter() {
             let mut objects = Objects::new();
@@ -437,7 +426,7 @@ impl Ground {
     }
 
     /// Gives each region other objects.
-    pub(in crate::verify) async fn lay(&mut self, regions: &[Objects]) {
+    pub(crate) async fn lay(&mut self, regions: &[Objects]) {
         let mut stores = Vec::new();
         for objects in regions {
             let memory = InMemory::new();
@@ -449,7 +438,7 @@ impl Ground {
         self.bench.stores = stores;
     }
 
-    pub(in crate::verify) async fn verify(&self, who: As, options: &VerifyOptions) -> VerifyReport {
+    pub(crate) async fn verify(&self, who: As, options: &VerifyOptions) -> VerifyReport {
         let host = self.bench.as_host("db1").await;
         let repository = match who {
             As::Reader => self.bench.as_reader().await.unwrap(),

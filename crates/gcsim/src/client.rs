@@ -81,6 +81,14 @@ impl Control {
         self.send("POST", "lock", &json!({ "bucket": name })).map(drop)
     }
 
+    /// Sets or releases a temporary hold on an object.
+    ///
+    /// # Errors
+    /// There is no such object.
+    pub fn hold(&self, bucket: &str, name: &str, on: bool) -> Result<()> {
+        self.send("POST", "hold", &json!({ "bucket": bucket, "name": name, "on": on })).map(drop)
+    }
+
     /// Adds a rule; its number.
     ///
     /// # Errors

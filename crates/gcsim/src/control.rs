@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::call::{Call, Reply};
 use crate::faults::Rule;
 use crate::json;
-use crate::model::{At, Change};
+use crate::model::{At, Change, Hold, ObjectChange, Preconditions, RetentionChange, Target};
 use crate::refusal::Refusal;
 use crate::rights::{self, Credentials, Who};
 use crate::state::Shared;
@@ -43,6 +43,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, call: &Call, body: &Bytes) -> Reply {
         (&Method::POST, "settings") => settings(shared, body),
         (&Method::POST, "buckets") => bucket(shared, call, body),
         (&Method::POST, "lock") => lock(shared, body),
+        (&Method::POST, "hold") => hold(shared, body),
         (&Method::POST, "damage") => damage(shared, body),
         (&Method::DELETE, rule) if rule.starts_with("faults/") => release(shared, rule),
         _ => Err(Refusal::not_simulated("this control request")),
@@ -100,6 +101,24 @@ fn lock(shared: &Shared, body: &Bytes) -> Result<Value, Refusal> {
     let mut world = shared.world();
     let metageneration = world.bucket(name)?.metageneration;
     Ok(json::resource(&world.lock_bucket(&Who::Anybody, name, metageneration)?))
+}
+
+/// A temporary hold on an object, set or released, without asking for a right.
+fn hold(shared: &Shared, body: &Bytes) -> Result<Value, Refusal> {
+    let fields = json::fields(body)?;
+    let text = |key: &str| fields.get(key).and_then(Value::as_str).ok_or_else(|| Refusal::required(key));
+    let on = fields.get("on").and_then(Value::as_bool).ok_or_else(|| Refusal::required("on"))?;
+    let target = Target { who: &Who::Anybody, bucket: text("bucket")?, name: text("name")? };
+    let change = ObjectChange {
+        at: At::Live,
+        preconditions: Preconditions::default(),
+        about: &|_| Ok(()),
+        hold: Hold { temporary: Some(on), event_based: None },
+        retention: RetentionChange::Keep,
+        override_unlocked: false,
+    };
+    shared.world().patch(target, &change)?;
+    Ok(json!({}))
 }
 
 fn damage(shared: &Shared, body: &Bytes) -> Result<Value, Refusal> {

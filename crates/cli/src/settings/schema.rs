@@ -94,7 +94,7 @@ pub const REGION_FIELDS: &[(&str, &str)] = &[
     ),
     (
         "credentials_file",
-        "Google: JSON of a service_account or an authorized_user. S3: a file like ~/.aws/credentials. Azure: TOML with account_key, or sas_token, or client_id, client_secret and tenant_id. Nobody but its owner and group may read it. Unset: what the provider's own tools would find (environment, machine's identity).",
+        "Google: JSON of a service_account, an authorized_user, an external_account (workload identity federation) or an impersonated_service_account. S3: a file like ~/.aws/credentials. Azure: TOML with account_key, or sas_token, or client_id, client_secret and tenant_id. Nobody but its owner and group may read it. Unset: what the provider's own tools would find (environment, machine's identity).",
     ),
     ("profile", "S3: the section of that file. Unset: default."),
     (

@@ -2,13 +2,19 @@
 //!
 //! Logging in: the file of the settings, else that of `GOOGLE_APPLICATION_CREDENTIALS`, else what `gcloud auth
 //! application-default login` has left, else the metadata server of the machine (also workload identity on GKE); as
-//! <https://cloud.google.com/docs/authentication/application-default-credentials> orders them.
+//! <https://cloud.google.com/docs/authentication/application-default-credentials> orders them. A file may be of a service account, of a
+//! person, of a workload that another provider vouches for, or ask for another account's token ([`federated`]).
+
+mod federated;
 
 use super::about::gcs::Google;
 use super::client::{Connector, no_retries, options};
 use super::open::{BucketError, Driven, beneath, names_begin};
 use super::secret;
 use crate::access::Access;
+use crate::world::World;
+use federated::Federated;
+use object_store::client::HttpClient;
 use object_store::client::HttpConnector as _;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::path::Path;
@@ -36,7 +42,12 @@ struct Fixed {
     token: String,
 }
 
-pub(super) fn driver(bucket: &str, access: &Access, prefix: Option<Path>) -> Result<Driven, BucketError> {
+pub(super) fn driver(
+    bucket: &str,
+    access: &Access,
+    prefix: Option<Path>,
+    world: &World,
+) -> Result<Driven, BucketError> {
     let client = options(access, headers("x-goog-user-project", access.user_project.as_deref())?)?;
     let with_puts = headers("x-goog-encryption-kms-key-name", access.kms_key.as_deref())?;
     let builder = GoogleCloudStorageBuilder::new()
@@ -49,9 +60,10 @@ pub(super) fn driver(bucket: &str, access: &Access, prefix: Option<Path>) -> Res
         Some(_) => builder.with_base_url(&base),
         None => builder,
     };
-    let driver = log_in(builder, access)?.build()?;
+    let plain = Connector::default().connect(&client)?;
+    let driver = log_in(builder, access, (&plain, world))?.build()?;
     let service = Google {
-        client: Connector::default().connect(&client)?,
+        client: plain,
         credentials: Arc::clone(driver.credentials()),
         base,
         bucket: bucket.to_owned(),
@@ -75,6 +87,7 @@ fn headers(name: &'static str, value: Option<&str>) -> Result<HeaderMap, BucketE
 fn log_in(
     builder: GoogleCloudStorageBuilder,
     access: &Access,
+    (client, world): (&HttpClient, &World),
 ) -> Result<GoogleCloudStorageBuilder, BucketError> {
     let of_environment = || std::env::var_os("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from);
     let Some(path) = access.credentials_file.clone().or_else(of_environment) else { return Ok(builder) };
@@ -94,8 +107,12 @@ fn log_in(
             let credential = GcpCredential { bearer: fixed.token };
             Ok(builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential))))
         }
+        "external_account" | "impersonated_service_account" => {
+            let federated = Federated::new(&text, client.clone(), world, unusable)?;
+            Ok(builder.with_credentials(Arc::new(federated)))
+        }
         other => Err(unusable(format!(
-            "credentials of the type {other:?} are not supported; service_account and authorized_user are"
+            "credentials of the type {other:?} are not supported; service_account, authorized_user, external_account and impersonated_service_account are"
         ))),
     }
 }

@@ -7,6 +7,7 @@ use super::about::Service;
 use super::{Bucket, Lists, azure, gcs, s3};
 use crate::access::Access;
 use crate::local::Expect;
+use crate::world::World;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -82,7 +83,7 @@ pub(crate) struct Opened {
 }
 
 /// Opens the bucket that `url` names.
-pub(crate) fn open(url: &Url, access: &Access, expect: Expect) -> Result<Opened, BucketError> {
+pub(crate) fn open(url: &Url, access: &Access, expect: Expect, world: &World) -> Result<Opened, BucketError> {
     let bad = |why| BucketError::Url { url: without_secrets(url), why };
     if url.query().is_some() || url.fragment().is_some() {
         return Err(bad("has a query or a fragment; options are settings of the region"));
@@ -96,17 +97,22 @@ pub(crate) fn open(url: &Url, access: &Access, expect: Expect) -> Result<Opened,
         Path::from_url_path(url.path()).map_err(|_odd| bad("has a prefix that no object can have"))?;
     crate::name::parse_prefix(prefix.as_ref())
         .map_err(|_odd| bad("has a prefix that not every driver can keep"))?;
-    let (known, driver): (&[&str], Driver) = match url.scheme() {
-        "gs" => (gcs::OPTIONS, gcs::driver),
-        "s3" => (s3::OPTIONS, s3::driver),
-        _ => (azure::OPTIONS, azure::driver),
+    let known = match url.scheme() {
+        "gs" => gcs::OPTIONS,
+        "s3" => s3::OPTIONS,
+        _ => azure::OPTIONS,
     };
     let options = access.beyond(known);
     if !options.is_empty() {
         return Err(BucketError::Options { options, scheme: url.scheme().to_owned() });
     }
     let prefix = Some(prefix).filter(|prefix| !prefix.as_ref().is_empty());
-    let Driven { driver, service } = driver(bucket, access, prefix)?;
+    let driven = match url.scheme() {
+        "gs" => gcs::driver(bucket, access, prefix, world),
+        "s3" => s3::driver(bucket, access, prefix),
+        _ => azure::driver(bucket, access, prefix),
+    };
+    let Driven { driver, service } = driven?;
     let lists = match (url.scheme(), &access.endpoint) {
         ("s3", Some(_)) => Lists::SomeHow,
         _ => Lists::InOrder,
@@ -124,9 +130,6 @@ pub(super) struct Driven {
     /// The bucket itself.
     pub(super) service: Arc<dyn Service>,
 }
-
-/// Makes the driver for a bucket, seen from a prefix.
-type Driver = fn(&str, &Access, Option<Path>) -> Result<Driven, BucketError>;
 
 /// The driver, seen from its prefix.
 pub(super) fn beneath<S: ObjectStore>(driver: S, prefix: Option<Path>) -> Arc<dyn ObjectStore> {
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
 
     fn refusal(url: &str, access: &Access) -> String {
-        open(&Url::parse(url).unwrap(), access, Expect::Repository).unwrap_err().to_string()
+        open(&Url::parse(url).unwrap(), access, Expect::Repository, &World::system()).unwrap_err().to_string()
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Region {
     fn at(config: RegionConfig, expect: Expect, world: &World) -> Result<Self, OpenError> {
         let url = parse(&config.url)?;
         if bucket::SCHEMES.contains(&url.scheme()) {
-            let opened = bucket::open(&url, &config.access, expect);
+            let opened = bucket::open(&url, &config.access, expect, world);
             let Opened { bucket, service } =
                 opened.map_err(|source| OpenError::Bucket { region: config.name.clone(), source })?;
             let region = Self::with_store(config, Arc::new(bucket), world);

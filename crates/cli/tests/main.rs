@@ -40,6 +40,7 @@ mod real_places_reads;
 mod real_places_writes;
 mod real_prune;
 mod real_refusals;
+mod real_region;
 mod real_setup;
 mod real_split_brain;
 mod real_static;

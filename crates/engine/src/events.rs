@@ -10,7 +10,7 @@ use seawall_repo::error::Fault;
 use seawall_repo::event::Event;
 use seawall_repo::id::{Generation, RecordId};
 use seawall_repo::layout::{Named, ObjectName, Place};
-use seawall_repo::object::WholeObject;
+use seawall_repo::object::{SealedObject, WholeObject};
 use seawall_repo::time::Time;
 use seawall_store::RegionSet;
 use serde::Serialize;
@@ -23,6 +23,8 @@ use crate::repository::{Repository, WorldEntropy, list_names, put_everywhere};
 const DAY_SECONDS: u64 = 86_400;
 /// Heads that are read in search of events: many more than two days have.
 const HEADS_MAX: usize = 500;
+/// Heads that are read in search of one event: more than a year of hourly ones.
+const HEADS_SEARCHED: usize = 10_000;
 /// Heads that are read at the same time.
 const HEADS_AT_ONCE: usize = 16;
 
@@ -37,6 +39,22 @@ pub(crate) async fn tell<D: Serialize>(
     what: &str,
     detail: &D,
 ) -> Result<ObjectName> {
+    let sealed = sealed(repository, place, what, detail)?;
+    let name = sealed.name().clone();
+    put_everywhere(set, sealed).await?;
+    Ok(name)
+}
+
+/// An event that is not stored yet.
+///
+/// # Errors
+/// No key file of a host.
+pub(crate) fn sealed<D: Serialize>(
+    repository: &Repository,
+    place: &Place,
+    what: &str,
+    detail: &D,
+) -> Result<SealedObject> {
     let bug = |cause: Box<dyn std::error::Error + Send + Sync>| {
         Error::bug("event.encode", format!("the event of a {what} cannot be written")).because(cause)
     };
@@ -54,12 +72,9 @@ pub(crate) async fn tell<D: Serialize>(
     };
     let mut compressor = Compressor::new(Compression::Zstd(3)).map_err(|error| bug(error.into()))?;
     let mut entropy = WorldEntropy::new(repository.world());
-    let sealed = event
+    event
         .seal(place, repository.sealer()?, repository.writer()?, &mut compressor, &mut entropy)
-        .map_err(|error| bug(error.into()))?;
-    let name = sealed.name().clone();
-    put_everywhere(set, sealed).await?;
-    Ok(name)
+        .map_err(|error| bug(error.into()))
 }
 
 /// A fresh id for a record of now.
@@ -149,6 +164,36 @@ pub(crate) async fn of_kind(
         .collect()
         .await;
     Ok(events.into_iter().flatten().collect())
+}
+
+/// The newest event of a kind that `fits`, by their ids; none among the newest [`HEADS_SEARCHED`] of any kind.
+pub(crate) async fn newest_of(
+    repository: &Repository,
+    place: &Place,
+    kind: &str,
+    fits: impl Fn(&Event) -> bool,
+) -> Option<ObjectName> {
+    let names = list_names(repository.regions(), &place.events()).await.ok()?;
+    let mut names: Vec<(u64, ObjectName)> = names
+        .into_iter()
+        .filter_map(|name| match name.named() {
+            Named::Event { id, .. } => Some((id.seconds(), name)),
+            _ => None,
+        })
+        .collect();
+    names.sort_unstable_by(|one, other| other.cmp(one));
+    names.truncate(HEADS_SEARCHED);
+    let kinds = [kind];
+    let mut read = futures::stream::iter(names)
+        .map(|(_, name)| async move { (one(repository, &name, &kinds).await.ok().flatten(), name) })
+        .buffered(HEADS_AT_ONCE)
+        .boxed();
+    while let Some((event, name)) = read.next().await {
+        if event.is_some_and(|event| fits(&event)) {
+            return Some(name);
+        }
+    }
+    None
 }
 
 async fn one(repository: &Repository, name: &ObjectName, kinds: &[&str]) -> Result<Option<Event>> {

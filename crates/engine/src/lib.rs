@@ -20,6 +20,7 @@ pub mod list;
 pub mod monitor;
 pub mod postgres_setup;
 pub mod prune;
+pub mod region;
 pub mod repository;
 pub mod restore;
 pub mod retention;

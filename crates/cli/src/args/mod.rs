@@ -18,6 +18,7 @@ pub mod list;
 pub mod man;
 pub mod place;
 pub mod prune;
+pub mod region;
 pub mod restore;
 pub mod show;
 pub mod status;
@@ -110,6 +111,7 @@ pub enum Command {
     Prune(prune::PruneArgs),
     Hold(hold::HoldArgs),
     Sync(sync::SyncArgs),
+    Region(region::RegionArgs),
     Wal(wal::WalArgs),
     Key(key::KeyArgs),
     Debug(debug::DebugArgs),

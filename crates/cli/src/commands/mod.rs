@@ -16,6 +16,7 @@ pub mod open;
 mod passphrase;
 pub mod postgres_setup;
 pub mod prune;
+pub mod region;
 pub mod restore;
 mod restore_target;
 pub mod show;
@@ -51,6 +52,7 @@ pub fn run(cli: Cli, words: &[String], output: Output) -> Result<Outcome> {
         Command::Prune(args) => prune::run(&args, &global, words, &output),
         Command::Hold(args) => hold::run(&args.command, &global, words, &output),
         Command::Sync(args) => sync::run(&args, &global, &output),
+        Command::Region(args) => region::run(&args.command, &global, &output),
         Command::Show(args) => show::run(&args, &global, &output),
         Command::Init(args) => init::run(&args, &global, &output),
         Command::Check(args) => check::run(&args, &global, &output),

@@ -85,7 +85,7 @@ pub struct HostFound {
 pub async fn look(regions: &Regions, options: &InitOptions) -> Result<Found> {
     let mut found = Vec::with_capacity(regions.len());
     for region in regions.iter() {
-        found.push(RegionFound { name: region.name().to_string(), state: state(region).await? });
+        found.push(RegionFound { name: region.name().to_string(), state: region_state(region).await? });
     }
     let journal = Journal::load(&options.key_file)?;
     let host = host(&options.key_file)?;
@@ -116,12 +116,16 @@ pub async fn survey(settings: &RepositorySettings, options: &InitOptions, world:
 }
 
 /// An escaped path is taken for one that is there: looking at it is then the driver's business.
-fn is_missing_directory(url: &str) -> bool {
+pub(crate) fn is_missing_directory(url: &str) -> bool {
     let path = url.strip_prefix("file://").filter(|path| path.starts_with('/') && !path.contains('%'));
     path.is_some_and(|path| matches!(Path::new(path).try_exists(), Ok(false)))
 }
 
-async fn state(region: &Region) -> Result<RegionState> {
+/// What is in a region.
+///
+/// # Errors
+/// It cannot be asked, or its marker cannot be read.
+pub(crate) async fn region_state(region: &Region) -> Result<RegionState> {
     let name = Named::Seawall.to_name();
     match region.get(name.as_str(), RECORD_BYTES_MAX).await {
         Ok(bytes) => said(region, &bytes),

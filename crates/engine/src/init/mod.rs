@@ -24,6 +24,7 @@ use crate::repository::KeyFiles;
 pub use identity_file::{IdentityReport, make_identity};
 pub use journal::Journal;
 pub use look::{Found, RegionFound, RegionState, look, survey};
+pub(crate) use look::{is_missing_directory, region_state};
 pub use owner::{OwnersWord, owners_word};
 pub use plan::{InitPlan, Step, plan};
 pub use report::InitReport;

@@ -14,15 +14,15 @@ use crate::verify::stored_copy;
 
 /// Bytes that are what was signed.
 #[derive(Debug)]
-pub(super) struct Good {
-    pub(super) bytes: Bytes,
-    pub(super) digest: Option<Digest>,
-    pub(super) region: RegionName,
+pub(crate) struct Good {
+    pub(crate) bytes: Bytes,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) region: RegionName,
 }
 
 /// Why a region has none.
 #[derive(Debug)]
-pub(super) enum Bad {
+pub(crate) enum Bad {
     /// There is no such object.
     Absent,
     /// What is there is not what was signed; the bytes, where they could be read.
@@ -42,7 +42,7 @@ impl Bad {
 }
 
 /// The copy that stands in a region under `stored`, the object's own name or that of a heal copy.
-pub(super) async fn under(
+pub(crate) async fn under(
     repository: &Repository,
     region: &Region,
     stored: &ObjectName,
@@ -66,7 +66,7 @@ pub(super) async fn under(
 ///
 /// # Errors
 /// The region cannot be listed.
-pub(super) async fn healed(
+pub(crate) async fn healed(
     repository: &Repository,
     region: &Region,
     name: &ObjectName,

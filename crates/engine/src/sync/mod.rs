@@ -26,6 +26,9 @@ mod order_tests;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use absence::{REGION_BEGUN, REMEMBERED, forgotten, only_in};
 pub use damage::Heal;
+pub(crate) use good::{Bad, healed, under};
 pub use report::{KindReport, RegionReport, SyncReport};
 pub use run::{SyncOptions, sync};
+pub(crate) use wanted::Wanted;

@@ -17,7 +17,7 @@ use crate::repository::Repository;
 
 /// Of one system identifier.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     pub(super) place: Place,
     standing: Standing,
     /// Backups whose manifest is there, is believed and is not condemned.
@@ -28,7 +28,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) async fn look(
+    pub(crate) async fn look(
         repository: &Repository,
         place: &Place,
         findings: &mut Vec<Finding>,
@@ -72,7 +72,7 @@ impl Wanted {
     }
 
     /// Whether an object of the place is to be in every region.
-    pub(super) fn wants(&self, named: &Named) -> bool {
+    pub(crate) fn wants(&self, named: &Named) -> bool {
         let used = match named {
             Named::Manifest { backup, .. } => self.backups.contains(backup),
             Named::Map { backup, .. } => self.maps_of.contains(backup),

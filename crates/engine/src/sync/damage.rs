@@ -52,7 +52,7 @@ impl Run<'_> {
         for place in &places {
             known.extend(self.recorded(place).await?);
         }
-        self.heal_these(known, wanted).await;
+        self.heal_these(known, wanted).await?;
         for asked in self.options.heal.clone() {
             self.asked(&asked, wanted).await?;
         }
@@ -98,20 +98,19 @@ impl Run<'_> {
         let prefixes = match asked {
             Heal::Object(name) => {
                 let targets = self.targets.iter().map(|target| (name.clone(), target.clone())).collect();
-                self.heal_these(targets, wanted).await;
-                return Ok(());
+                return self.heal_these(targets, wanted).await;
             }
             Heal::Beneath(prefix) => vec![prefix.clone()],
             Heal::All => {
                 let marker = Named::Seawall.to_name();
                 let targets = self.targets.iter().map(|target| (marker.clone(), target.clone())).collect();
-                self.heal_these(targets, wanted).await;
+                self.heal_these(targets, wanted).await?;
                 vec![prefix::OWNER.to_owned(), prefix::WRITERS.to_owned(), prefix::cluster(&cluster)]
             }
         };
         let mut names = 0_u64;
         for prefix in prefixes {
-            names += self.beneath(&prefix, wanted).await;
+            names += self.beneath(&prefix, wanted).await?;
         }
         match (asked, names) {
             (Heal::Beneath(prefix), 0) => {
@@ -123,7 +122,7 @@ impl Run<'_> {
     }
 
     /// Every object beneath a prefix; how many there were.
-    async fn beneath(&mut self, prefix: &str, wanted: &[Wanted]) -> u64 {
+    async fn beneath(&mut self, prefix: &str, wanted: &[Wanted]) -> Result<u64> {
         let repository = self.repository;
         let mut listed = repository.regions().list_all(prefix);
         let (mut names, mut these) = (0, Vec::new());
@@ -138,15 +137,18 @@ impl Run<'_> {
                 }
             }
             if these.len() >= 4 * AT_ONCE {
-                self.heal_these(std::mem::take(&mut these), wanted).await;
+                self.heal_these(std::mem::take(&mut these), wanted).await?;
             }
         }
-        self.heal_these(these, wanted).await;
-        names
+        self.heal_these(these, wanted).await?;
+        Ok(names)
     }
 
-    async fn heal_these(&mut self, these: Vec<(ObjectName, RegionName)>, wanted: &[Wanted]) {
+    async fn heal_these(&mut self, these: Vec<(ObjectName, RegionName)>, wanted: &[Wanted]) -> Result<()> {
         let (repository, dry_run) = (self.repository, self.options.dry_run);
+        for wanted in wanted.iter().filter(|_| !these.is_empty()) {
+            wanted.keep_fresh(repository).await?;
+        }
         let these: Vec<_> = these
             .into_iter()
             .filter(|(name, region)| worth(name, wanted) && !self.is_given_up(region))
@@ -163,6 +165,7 @@ impl Run<'_> {
         while let Some((name, region, healing)) = healing.next().await {
             self.tell_healing(&name, &region, healing);
         }
+        Ok(())
     }
 
     fn tell_healing(&mut self, name: &ObjectName, region: &RegionName, healing: Healing) {

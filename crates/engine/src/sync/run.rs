@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
         ];
         self.monitor.phase("records", None);
         for prefix in records {
-            self.pass("record", &prefix, &|_| true).await;
+            self.pass("record", &prefix, None, &|_| true).await?;
         }
         let mut wanted = Vec::new();
         for place in &places {
@@ -155,23 +155,30 @@ impl<'a> Run<'a> {
     async fn place(&mut self, place: &Place) -> Result<Wanted> {
         // What ends or begins a condemnation first, on both sides: whoever is asked next must know it.
         for prefix in [place.tombstones(), place.holds(), place.holes(), place.events()] {
-            self.pass("record", &prefix, &|_| true).await;
+            self.pass("record", &prefix, None, &|_| true).await?;
         }
-        let mut wanted = Wanted::look(self.repository, place, &mut self.findings).await?;
+        let wanted = Wanted::look(self.repository, place, &mut self.findings).await?;
         self.monitor.phase("WAL", None);
-        self.pass("wal", &place.wal(), &|named| wanted.wants(named)).await;
-        self.pass("wal", &place.chapters(), &|named| wanted.wants(named)).await;
+        for prefix in [place.wal(), place.chapters()] {
+            self.pass("wal", &prefix, Some(&wanted), &|named| wanted.wants(named)).await?;
+        }
         self.monitor.phase("packs and maps", None);
         let packs_and_maps =
             |named: &Named| matches!(named, Named::Pack { .. } | Named::Map { .. }) && wanted.wants(named);
-        self.pass("data", &place.backups(), &packs_and_maps).await;
+        self.pass("data", &place.backups(), Some(&wanted), &packs_and_maps).await?;
         self.monitor.phase("manifests", None);
-        self.manifests(&mut wanted).await?;
+        self.manifests(&wanted).await?;
         Ok(wanted)
     }
 
     /// Copies what is lacked beneath `prefix` and wanted.
-    async fn pass(&mut self, kind: &'static str, prefix: &str, wants: &(dyn Fn(&Named) -> bool + Sync)) {
+    async fn pass(
+        &mut self,
+        kind: &'static str,
+        prefix: &str,
+        of: Option<&Wanted>,
+        wants: &(dyn Fn(&Named) -> bool + Sync),
+    ) -> Result<()> {
         let (repository, targets) = (self.repository, self.targets.clone());
         let mut met = pass(repository, prefix, &targets);
         let mut units = Vec::new();
@@ -186,10 +193,25 @@ impl<'a> Run<'a> {
                 }
             }
             if units.len() >= AT_ONCE {
-                self.copy(kind, std::mem::take(&mut units)).await;
+                self.copy_wanted(kind, std::mem::take(&mut units), of).await?;
             }
         }
+        self.copy_wanted(kind, units, of).await
+    }
+
+    /// Copies what is still wanted: since the pass began, which may take days, some may have been condemned.
+    async fn copy_wanted(
+        &mut self,
+        kind: &'static str,
+        mut units: Vec<Vec<Lacking>>,
+        of: Option<&Wanted>,
+    ) -> Result<()> {
+        if let Some(wanted) = of.filter(|_| !units.is_empty()) {
+            wanted.keep_fresh(self.repository).await?;
+            units.iter_mut().for_each(|unit| unit.retain(|one| wanted.wants(one.name.named())));
+        }
         self.copy(kind, units).await;
+        Ok(())
     }
 
     pub(super) fn broken(&mut self, region: &RegionName, why: &str) {
@@ -284,7 +306,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn manifests(&mut self, wanted: &mut Wanted) -> Result<()> {
+    async fn manifests(&mut self, wanted: &Wanted) -> Result<()> {
         let (repository, targets) = (self.repository, self.targets.clone());
         let mut lacking = Vec::new();
         let place = wanted.place.clone();

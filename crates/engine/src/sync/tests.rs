@@ -2,7 +2,7 @@
 
 use seawall_repo::condemned::{Condemned, Tombstone, WalStretch};
 use seawall_repo::id::RecordId;
-use seawall_store::faulty::{CallKind, Fault, FaultyStore, Rule};
+use seawall_store::faulty::{CallKind, Fault, FaultyStore, Gate, Rule};
 
 use super::*;
 use crate::archive::push::push;
@@ -11,7 +11,7 @@ use crate::monitor::Silent;
 use crate::repository::{Acknowledge, Repository};
 use seawall_pg::{SegmentNo, Timeline};
 use seawall_repo::layout::{Named, ObjectName};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 async fn synced(bench: &Bench) -> SyncReport {
     try_sync(bench).await.unwrap()
@@ -155,6 +155,58 @@ async fn what_a_tombstone_of_either_side_names_is_not_brought_back() {
         content(&bench, "north").await.iter().any(|(held, _)| *held == name.to_string()),
         "it is known there now"
     );
+}
+
+/// A sync of terabytes takes days, and prunes go on meanwhile.
+#[tokio::test]
+async fn what_is_condemned_while_a_sync_runs_is_not_copied_any_more() {
+    let mut bench = Bench::new().await;
+    pushed_without(&mut bench, 1, 1..=9).await;
+    let gate = Gate::default();
+    let slow: Mutex<Vec<FaultyStore>> = Mutex::default();
+    let host = bench.open_over("db1", |store| {
+        let faulty = FaultyStore::new(store, &bench.world);
+        faulty.add(Rule::new(Fault::Hang(gate.clone())).on(CallKind::Put).named("000000000001"));
+        slow.lock().unwrap().push(faulty.clone());
+        Arc::new(faulty)
+    });
+    let host = host.await.unwrap();
+    let south = slow.lock().unwrap()[1].clone();
+    let options = SyncOptions::default();
+    let syncing = sync(&host, &options, Arc::new(Silent));
+    let meanwhile = async {
+        while south.faults_met() == 0 {
+            tokio::task::yield_now().await;
+        }
+        bench.world.clock.sleep_blocking(std::time::Duration::from_secs(3600));
+        condemned(&bench, 2, 9).await;
+        gate.open();
+    };
+    let (report, ()) = tokio::join!(syncing, meanwhile);
+    // What was on its way is there; the grace lets nothing of it be deleted before the next prune sees it.
+    let report = report.unwrap();
+    let wal = report.regions[1].kind("wal");
+    assert!(wal.copied >= 1 && wal.copied <= 3 && !report.has_findings(), "{report:?}");
+}
+
+/// A tombstone in every region that names these segments.
+async fn condemned(bench: &Bench, first: u64, last: u64) {
+    let pruner = bench.as_host("pruner").await.unwrap();
+    let (id, place) = (crate::events::record_id(&pruner).unwrap(), bench.place());
+    let wal = vec![WalStretch { timeline: Timeline::FIRST, first: SegmentNo(first), last: SegmentNo(last) }];
+    let stone = Tombstone {
+        tombstone: id,
+        cluster: place.cluster.clone(),
+        system: SYSTEM,
+        regions: vec!["north".to_owned(), "south".to_owned()],
+        grace: 86_400,
+        segment_size: Some(bench.size),
+        condemned: Condemned { wal, ..Condemned::default() },
+        written: crate::backup::now(&bench.world).unwrap(),
+        host: "keeper".to_owned(),
+    };
+    let name: ObjectName = Named::Tombstone { place, id }.into();
+    pruner.put_record(&pruner.regions().set(), &name, &stone).await.unwrap();
 }
 
 #[tokio::test]

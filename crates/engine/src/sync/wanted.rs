@@ -5,6 +5,8 @@
 //! read wants nothing and is told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, Place};
@@ -15,11 +17,15 @@ use crate::monitor::Finding;
 use crate::prune::{Standing, standing};
 use crate::repository::Repository;
 
+/// For so long a look at the tombstones is good: far less than any grace.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(600);
+
 /// Of one system identifier.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(super) place: Place,
-    standing: Standing,
+    /// What tombstones name, and when that was looked at.
+    standing: RwLock<(Duration, Standing)>,
     /// Backups whose manifest is there, is believed and is not condemned.
     pub(super) backups: BTreeSet<BackupId>,
     /// Backups whose maps they use.
@@ -33,11 +39,12 @@ impl Wanted {
         place: &Place,
         findings: &mut Vec<Finding>,
     ) -> Result<Self> {
+        let looked = repository.world().clock.monotonic();
         let standing = standing(repository, place).await?;
         findings.extend(standing.findings.iter().cloned());
         let mut wanted = Self {
             place: place.clone(),
-            standing,
+            standing: RwLock::new((looked, standing)),
             backups: BTreeSet::new(),
             maps_of: BTreeSet::new(),
             packs: BTreeMap::new(),
@@ -45,7 +52,7 @@ impl Wanted {
         let catalog = repository.catalog().await?;
         for entry in catalog.backups.iter().filter(|entry| entry.place == *place) {
             let named = Named::Manifest { place: place.clone(), backup: entry.id };
-            if wanted.standing.names(&named) {
+            if wanted.is_condemned(&named) {
                 continue;
             }
             match repository.manifest(place, entry.id).await {
@@ -83,12 +90,33 @@ impl Wanted {
             Named::Intent { .. } => false,
             _ => true,
         };
-        used && !self.standing.names(named)
+        used && !self.is_condemned(named)
+    }
+
+    fn is_condemned(&self, named: &Named) -> bool {
+        self.standing.read().unwrap_or_else(PoisonError::into_inner).1.names(named)
     }
 
     /// Looks at the tombstones again.
-    pub(super) async fn look_again(&mut self, repository: &Repository) -> Result<()> {
-        self.standing = standing(repository, &self.place).await?;
+    ///
+    /// # Errors
+    /// One of them is out of reach.
+    pub(super) async fn look_again(&self, repository: &Repository) -> Result<()> {
+        let looked = repository.world().clock.monotonic();
+        let standing = standing(repository, &self.place).await?;
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = (looked, standing);
         Ok(())
+    }
+
+    /// The same, where the last look was a while ago: what is condemned while a long sync runs is not copied any more.
+    ///
+    /// # Errors
+    /// As [`Wanted::look_again`].
+    pub(super) async fn keep_fresh(&self, repository: &Repository) -> Result<()> {
+        let looked = self.standing.read().unwrap_or_else(PoisonError::into_inner).0;
+        match repository.world().clock.monotonic().saturating_sub(looked) >= LOOK_AGAIN_AFTER {
+            true => self.look_again(repository).await,
+            false => Ok(()),
+        }
     }
 }

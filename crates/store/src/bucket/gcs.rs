@@ -60,10 +60,11 @@ pub(super) fn driver(
         Some(_) => builder.with_base_url(&base),
         None => builder,
     };
-    let plain = Connector::default().connect(&client)?;
-    let driver = log_in(builder, access, (&plain, world))?.build()?;
+    // Who pays for requests to the storage is not the affair of those who hand out tokens.
+    let login = Connector::default().connect(&options(access, HeaderMap::new())?)?;
+    let driver = log_in(builder, access, (&login, world))?.build()?;
     let service = Google {
-        client: plain,
+        client: Connector::default().connect(&client)?,
         credentials: Arc::clone(driver.credentials()),
         base,
         bucket: bucket.to_owned(),

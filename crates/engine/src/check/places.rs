@@ -97,14 +97,7 @@ fn not_told(report: &mut CheckReport, place: &Place, about: &About) {
         why("rules that delete", about.deletes_by_itself.as_ref().err()),
         why("which rights this login has", about.rights.as_ref().err()),
     ];
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-    for (what, reason) in missing.into_iter().flatten() {
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, what_else)) => what_else.push(what),
-            None => reasons.push((reason, vec![what])),
-        }
-    }
-    for (reason, what) in reasons {
+    for (reason, what) in by_reason(missing.into_iter().flatten()) {
         report.note(
             "check.not-told",
             format!(
@@ -116,6 +109,18 @@ fn not_told(report: &mut CheckReport, place: &Place, about: &About) {
             to_be_told(place.scheme()),
         );
     }
+}
+
+/// What was not told, once for each reason, in the order in which they come.
+pub(super) fn by_reason<'a>(missing: impl Iterator<Item = (&'a str, String)>) -> Vec<(String, Vec<&'a str>)> {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for (what, reason) in missing {
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, what_else)) => what_else.push(what),
+            None => reasons.push((reason, vec![what])),
+        }
+    }
+    reasons
 }
 
 fn to_be_told(scheme: &str) -> &'static str {

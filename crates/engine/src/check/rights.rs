@@ -9,7 +9,7 @@ use seawall_store::bucket::about::{NotTold, Told};
 use seawall_store::{ErrorKind, Region, StoreError};
 
 use super::CheckReport;
-use super::places::Place;
+use super::places::{Place, by_reason};
 use crate::repository::Repository;
 
 /// What a login of Google may have besides. Everything else that was asked about gives power over what is stored.
@@ -64,8 +64,9 @@ fn allowed<T>(answer: std::result::Result<T, StoreError>) -> Told<bool> {
     }
 }
 
+/// The cause alone, so that one outage is one reason.
 fn not_told(error: &StoreError) -> NotTold {
-    NotTold(error.chain())
+    NotTold(std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string))
 }
 
 fn judge(report: &mut CheckReport, place: &Place, rights: &Rights, prunes: bool) {
@@ -77,19 +78,24 @@ fn judge(report: &mut CheckReport, place: &Place, rights: &Rights, prunes: bool)
         ("delete", &rights.delete, prunes),
     ];
     for (right, had, is_needed) in needed {
-        match had {
-            Ok(false) if is_needed => report.bad(
+        if is_needed && *had == Ok(false) {
+            report.bad(
                 "check.right-missing",
                 format!("in region {region} this login may not {right} objects"),
                 format!("give it {}", called(place.scheme(), right)),
-            ),
-            Err(why) => report.note(
-                "check.not-told",
-                format!("whether this login may {right} objects in region {region} was not told: {why}"),
-                "a region that is away is asked when it is back; else look it up where the bucket is managed",
-            ),
-            Ok(_) => {}
+            );
         }
+    }
+    let untold = needed.iter().filter_map(|(right, had, _)| Some((*right, had.as_ref().err()?.to_string())));
+    for (why, rights) in by_reason(untold) {
+        report.note(
+            "check.not-told",
+            format!(
+                "whether this login may {} objects in region {region} was not told: {why}",
+                rights.join(", ")
+            ),
+            "a region that is away is asked when it is back; else look it up where the bucket is managed",
+        );
     }
     let told = place.about.as_ref().and_then(|about| about.rights.as_ref().ok());
     let has_delete = told.is_some_and(|rights| rights.iter().any(|right| right == DELETE));
@@ -185,5 +191,12 @@ mod tests {
     fn what_cannot_be_told_is_not_in_order() {
         let silent = Rights { delete: Err(NotTold("away".to_owned())), ..rights(false) };
         assert_eq!(ids(&silent, &[], false), (vec![], 0));
+        let away = || Err(NotTold("away".to_owned()));
+        let silent = Rights { create: away(), read: away(), list: away(), delete: away() };
+        let mut report = CheckReport::default();
+        let of = about("a", Err(NotTold("away".to_owned())), "project 1");
+        judge(&mut report, &place("one", "gs://a/pg", of), &silent, false);
+        let [note] = report.notes.as_slice() else { panic!("{:?}", report.notes) };
+        assert!(note.what.contains("create, read, list, delete objects in region one"), "{}", note.what);
     }
 }

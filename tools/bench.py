@@ -27,7 +27,7 @@ PGBACKREST = os.environ.get("BENCH_PGBACKREST")
 WAL_SPEED = os.environ.get("BENCH_WAL_SPEED")
 SCALE = int(os.environ.get("BENCH_SCALE", "100"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-PARTS = os.environ.get("BENCH_PARTS", "main pgbench incremental replay sizes changes tables").split()
+PARTS = os.environ.get("BENCH_PARTS", "main pgbench incremental replay sizes changes tables regions").split()
 LEVEL = "3"
 OTHER = "pgBackRest"
 
@@ -211,6 +211,13 @@ class Cluster:
             self.rest_conf.write_text("\n".join(lines) + "\n")
             sh(*self.pgbackrest("--no-online", "stanza-create"))
         return self
+
+    def with_region(self, conf, name):
+        """Settings with one region more."""
+        more = self.root / f"with-{name}.toml"
+        more.write_text(conf.read_text() + f'[[repository.region]]\nname = "{name}"\nurl = "file://{self.root / name}"\n')
+        more.chmod(0o600)
+        return more
 
     def seawall(self, *words):
         return [SEAWALL, "-c", self.conf, "-q", *words]
@@ -650,6 +657,41 @@ def size_row(who, data, backup, restore):
     return f"| {data:.0f} | {who} | {backup['wall']:.2f} | {backup['cpu'] / data * 1000:.2f} | {backup['rss']:.0f} | {restore['wall']:.2f} | {restore['rss']:.0f} |"
 
 
+def regions_part():
+    """What a second region costs a backup, and what it takes to fill one."""
+    cluster, measure = Cluster("regions"), Measure()
+    what = "Full backup to one region, and to two"
+    try:
+        fill(cluster)
+        cluster.set_up(others=False)
+        one = cluster.conf
+        cluster.seawall_backup(measure, "before", "--full")
+        second, third = (cluster.with_region(one, "second"), cluster.with_region(one, "third"))
+        sh(SEAWALL, "-c", second, "-q", "region", "add", "second")
+        # A backup counts in a region that has its WAL.
+        cluster.sql(f"alter system set archive_command = '{SEAWALL} -c {second} wal push %p'")
+        cluster.sql("select pg_reload_conf()")
+        for _ in range(RUNS):
+            for who, conf in (("seawall", one), ("seawall, two regions", second)):
+                measure.run(what, who, [SEAWALL, "-c", conf, "-q", "backup", "--full"], stored=cluster.root, allow=(0, 1))
+        # The backups to one region alone are what the second lacks now.
+        print("\n## Regions\n\nRegions are directories on one disk, so both share what bandwidth there is.\n")
+        print("| what | wall s | CPU s | peak MiB | read MB | stored MB | objects |\n|---|---|---|---|---|---|---|")
+        for name, words in (("sync: half of the backups", [SEAWALL, "-c", second, "-q", "sync"]), ("region add: everything", [SEAWALL, "-c", third, "-q", "region", "add", "third"])):
+            region = cluster.root / ("second" if "sync" in name else "third")
+            before = files(region)
+            row = measure.run(name, "seawall", words, stored=region, allow=(0, 1))
+            print(f"| {name} | {row['wall']:.2f} | {row['cpu']:.2f} | {row['rss']:.0f} | {row['read']:.0f} | {row['stored']:.0f} | {files(region) - before} |")
+        print(f"\n{what}:\n")
+        measure.report(what)
+    finally:
+        cluster.end()
+
+
+def files(path):
+    return sum(1 for one in pathlib.Path(path).rglob("*") if one.is_file())
+
+
 def tables_part():
     cluster, measure = Cluster("tables", "max_locks_per_transaction=1024"), Measure()
     try:
@@ -700,6 +742,8 @@ def main():
         changes_part()
     if "tables" in PARTS:
         tables_part()
+    if "regions" in PARTS:
+        regions_part()
 
 
 if __name__ == "__main__":

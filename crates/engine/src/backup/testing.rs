@@ -1,7 +1,7 @@
 //! A backup without a server: the words, checks and the manifest of a real one around pages that nobody reads.
 //!
 //! For models of what happens between backups, prunes and everything else in one repository. Promises: intents, the choice of a
-//! parent, what is condemned, the last look and the manifest are the code that real backups run; packs and maps are names.
+//! parent, what is condemned, the last look and the manifest are the code that real backups run; packs and maps are signed and hold their names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use seawall_repo::compress::{Compression, Compressor};
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::manifest::{Manifest, ManifestBody, ManifestHeader, Way};
+use seawall_repo::object::ObjectBuilder;
 use seawall_repo::pack::PackId;
+use seawall_repo::seal::Protection;
 use seawall_repo::usage::PackRow;
 use seawall_store::world::{Random as _, SeededRandom};
 use seawall_store::{DetachReason, RegionSet};
@@ -21,7 +23,7 @@ use super::intent::{SharedWord, Word};
 use super::{adopt, condemned, now};
 use crate::error::Result;
 use crate::monitor::Silent;
-use crate::repository::{Repository, WorldEntropy, put_bytes_everywhere, put_everywhere};
+use crate::repository::{Repository, WorldEntropy, put_everywhere};
 
 /// Pages of the cluster, of which each lies in some pack.
 const PAGES: usize = 6;
@@ -182,7 +184,10 @@ async fn mini(
             None => {
                 let pack = PackId { backup, number: next };
                 steps.one()?;
-                tried!(put_name(&set, Named::Pack { place: place.clone(), backup, number: next }).await);
+                tried!(
+                    put_name(repository, &set, Named::Pack { place: place.clone(), backup, number: next })
+                        .await
+                );
                 next += 1;
                 pack
             }
@@ -195,7 +200,7 @@ async fn mini(
     }
     pass(repository, fate.frozen).await;
     steps.one()?;
-    tried!(put_name(&set, Named::Map { place: place.clone(), backup, number: 0 }).await);
+    tried!(put_name(repository, &set, Named::Map { place: place.clone(), backup, number: 0 }).await);
     let stopped = tried!(now(repository.world()));
     let manifest = manifest(place, backup, parent.as_ref(), &packs, at, (started, stopped, fate.damaged));
     steps.one()?;
@@ -309,10 +314,17 @@ async fn there(set: &RegionSet, place: &Place, packs: Vec<PackId>) -> Vec<PackId
     all
 }
 
-async fn put_name(set: &RegionSet, named: Named) -> Result<()> {
+/// A pack or map that is signed, and whose content is its name.
+async fn put_name(repository: &Repository, set: &RegionSet, named: Named) -> Result<()> {
     let name = named.to_name();
-    let bytes = name.to_string().into_bytes();
-    put_bytes_everywhere(set, &name, bytes).await
+    let sealer = repository.sealer()?;
+    let mut entropy = WorldEntropy::new(repository.world());
+    let fields = serde_json::Map::new();
+    let mut object = ObjectBuilder::new(sealer, &name, fields, Protection::Meta, None, &mut entropy).unwrap();
+    let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
+    object.push_frame(name.as_str().as_bytes(), &mut compressor).unwrap();
+    let digest = sealer.digest_key().digest(name.as_str().as_bytes());
+    put_everywhere(set, object.finish(&[], digest, repository.writer()?).unwrap()).await.map(drop)
 }
 
 /// Where the pages of a backup lie.
@@ -411,7 +423,7 @@ pub(crate) async fn of_many(
     let backup = BackupId::new(time.seconds(), &mut WorldEntropy::new(repository.world())).unwrap();
     let pages: Vec<_> = others.iter().map(|backup| Some(PackId { backup: *backup, number: 0 })).collect();
     let set = repository.regions().set();
-    put_name(&set, Named::Map { place: place.clone(), backup, number: 0 }).await?;
+    put_name(repository, &set, Named::Map { place: place.clone(), backup, number: 0 }).await?;
     let manifest = manifest(place, backup, None, &pages, at, (time, time, false));
     let mut compressor = Compressor::new(Compression::Zstd(1)).unwrap();
     let mut entropy = WorldEntropy::new(repository.world());
@@ -432,7 +444,7 @@ pub(crate) async fn forged(
     let backup = BackupId::new(claimed.seconds(), &mut WorldEntropy::new(repository.world())).unwrap();
     let pages = [Some(PackId { backup, number: 0 }); PAGES];
     let set = repository.regions().set();
-    put_name(&set, Named::Pack { place: place.clone(), backup, number: 0 }).await?;
+    put_name(repository, &set, Named::Pack { place: place.clone(), backup, number: 0 }).await?;
     let mut manifest = manifest(place, backup, None, &pages, at, (claimed, claimed, false));
     if empty {
         manifest.header.bytes = 0;

@@ -40,7 +40,7 @@ pub(crate) use recorded::{Recorded, recorded};
 pub use report::{Decided, PruneReport, RegionPruned, Waiting};
 pub(crate) use run::refuse_without_right;
 pub use run::{Explained, PruneOptions, explain, prune};
-pub(crate) use stones::{Standing, let_go, standing};
+pub(crate) use stones::{Spared, Standing, let_go, standing, standing_or_gone};
 pub use undo::{Undone, undo};
 
 use crate::retention::{Policy, Span};

@@ -3,15 +3,17 @@
 //! Promises: a tombstone fits into a signed text however much is condemned; a manifest's tombstone is never behind that of what the
 //! manifest lists.
 
+use std::collections::BTreeMap;
+
 use seawall_pg::WalSegmentSize;
-use seawall_repo::condemned::{Condemned, NumberedOf, Tombstone};
+use seawall_repo::condemned::{Condemned, NumberedOf, Tombstone, TombstoneDone};
 use seawall_repo::id::{BackupId, RecordId};
-use seawall_repo::layout::{Named, Place};
+use seawall_repo::layout::{Named, Place, RegionLabel};
 use seawall_store::{RegionName, RegionSet};
 
 use super::look::{Broken, TombstoneSeen, tombstones};
 use crate::backup::{host_name, now};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::events::record_id;
 use crate::monitor::Finding;
 use crate::repository::{Repository, unlistable};
@@ -112,6 +114,8 @@ fn parts(condemned: &Condemned, most: usize) -> Vec<Condemned> {
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     stones: Vec<Tombstone>,
+    /// Those that were carried out everywhere they counted, with what each region spared.
+    carried_out: Vec<(Tombstone, Vec<Condemned>)>,
     /// Tombstones and their ends that are not believed.
     pub(crate) findings: Vec<Finding>,
 }
@@ -119,7 +123,10 @@ pub(crate) struct Standing {
 impl Standing {
     /// Whether a tombstone that stands names an object.
     pub(crate) fn names(&self, named: &Named) -> bool {
-        self.stones.iter().any(|stone| stone.names(named))
+        let gone = |(stone, spared): &(Tombstone, Vec<Condemned>)| {
+            stone.names(named) && spared.iter().any(|spared| !spared.names(named, stone.segment_size))
+        };
+        self.stones.iter().any(|stone| stone.names(named)) || self.carried_out.iter().any(gone)
     }
 
     /// Whether any of a backup's maps is named.
@@ -155,7 +162,48 @@ pub(crate) async fn standing(repository: &Repository, place: &Place) -> Result<S
     // One that was taken back may have been read before by a prune that still deletes.
     let counts = |stone: &TombstoneSeen| stone.waits() || stone.revoked;
     let stones = seen.into_iter().filter(counts).map(|stone| stone.record).collect();
-    Ok(Standing { stones, findings })
+    Ok(Standing { stones, findings, carried_out: Vec::new() })
+}
+
+/// What each region spared when a tombstone was carried out there: read once, for it never changes.
+pub(crate) type Spared = BTreeMap<RecordId, Vec<Condemned>>;
+
+/// As [`standing`], and what tombstones named that were carried out everywhere they counted: a region that was away when they were written
+/// still has it, and it is not to come back from there.
+///
+/// # Errors
+/// As [`standing`].
+pub(crate) async fn standing_or_gone(
+    repository: &Repository,
+    place: &Place,
+    known: &mut Spared,
+) -> Result<Standing> {
+    let mut standing = standing(repository, place).await?;
+    let (mut broken, mut told) = (Broken::new(), Vec::new());
+    let seen = tombstones(repository, place, &[], &mut broken, &mut told).await?.seen;
+    for stone in seen.into_iter().filter(|stone| !stone.waits() && !stone.revoked) {
+        let id = stone.record.tombstone;
+        let spared = match known.get(&id) {
+            Some(spared) => spared.clone(),
+            None => known.entry(id).or_insert(spared_by(repository, place, &stone).await?).clone(),
+        };
+        standing.carried_out.push((stone.record, spared));
+    }
+    Ok(standing)
+}
+
+async fn spared_by(repository: &Repository, place: &Place, stone: &TombstoneSeen) -> Result<Vec<Condemned>> {
+    let mut all = Vec::new();
+    for region in stone.done.keys().filter_map(|region| RegionLabel::new(region)) {
+        let name = Named::TombstoneDone { place: place.clone(), id: stone.record.tombstone, region }.into();
+        match repository.read_record::<TombstoneDone>(&name).await {
+            Ok(done) => all.push(done.value.spared),
+            Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+            // What was spared there cannot be told: then nothing was, so that nothing comes back.
+            Err(_) => all.push(Condemned::default()),
+        }
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -157,6 +157,44 @@ async fn what_a_tombstone_of_either_side_names_is_not_brought_back() {
     );
 }
 
+/// A region that was away for some days still has what was condemned and deleted meanwhile, by tombstones that do not count there.
+#[tokio::test]
+async fn what_was_pruned_while_a_region_was_away_for_days_does_not_come_back_from_it() {
+    let bench = Bench::new().await;
+    for number in 1..=4 {
+        bench.pushed(number, 9).await;
+    }
+    let stone = condemned_in(&bench, 1, 3, &["north"]).await;
+    let place = bench.place();
+    let pruner = bench.as_host("pruner").await.unwrap();
+    // Carried out: the first two are gone, the third was needed again.
+    let store = &bench.memories[0];
+    for number in [1, 2, 4] {
+        let name = bench.object(&format!("00000001000000000000000{number}"));
+        object_store::ObjectStoreExt::delete(store, &name.as_str().into()).await.unwrap();
+    }
+    let spared = vec![WalStretch { timeline: Timeline::FIRST, first: SegmentNo(3), last: SegmentNo(3) }];
+    let done = seawall_repo::condemned::TombstoneDone {
+        tombstone: stone,
+        region: "north".to_owned(),
+        deleted: 2,
+        bytes: 0,
+        spared: Condemned { wal: spared, ..Condemned::default() },
+        written: crate::backup::now(&bench.world).unwrap(),
+        host: "keeper".to_owned(),
+    };
+    let region = seawall_repo::layout::RegionLabel::new("north").unwrap();
+    let name: ObjectName = Named::TombstoneDone { place, id: stone, region }.into();
+    pruner.put_record(&pruner.regions().set(), &name, &done).await.unwrap();
+    let report = synced(&bench).await;
+    let wal = report.regions[0].kind("wal");
+    assert_eq!((wal.copied, wal.not_wanted), (1, 2), "only what no tombstone names comes: {report:?}");
+    // What was spared is wanted, wherever it is lacking.
+    let third = bench.object("000000010000000000000003");
+    object_store::ObjectStoreExt::delete(&bench.memories[1], &third.as_str().into()).await.unwrap();
+    assert_eq!(synced(&bench).await.regions[1].kind("wal").copied, 1);
+}
+
 /// A sync of terabytes takes days, and prunes go on meanwhile.
 #[tokio::test]
 async fn what_is_condemned_while_a_sync_runs_is_not_copied_any_more() {
@@ -179,7 +217,7 @@ async fn what_is_condemned_while_a_sync_runs_is_not_copied_any_more() {
             tokio::task::yield_now().await;
         }
         bench.world.clock.sleep_blocking(std::time::Duration::from_secs(3600));
-        condemned(&bench, 2, 9).await;
+        condemned_in(&bench, 2, 9, &["north", "south"]).await;
         gate.open();
     };
     let (report, ()) = tokio::join!(syncing, meanwhile);
@@ -189,8 +227,8 @@ async fn what_is_condemned_while_a_sync_runs_is_not_copied_any_more() {
     assert!(wal.copied >= 1 && wal.copied <= 3 && !report.has_findings(), "{report:?}");
 }
 
-/// A tombstone in every region that names these segments.
-async fn condemned(bench: &Bench, first: u64, last: u64) {
+/// A tombstone that names these segments, known in every region and counting in these.
+async fn condemned_in(bench: &Bench, first: u64, last: u64, regions: &[&str]) -> RecordId {
     let pruner = bench.as_host("pruner").await.unwrap();
     let (id, place) = (crate::events::record_id(&pruner).unwrap(), bench.place());
     let wal = vec![WalStretch { timeline: Timeline::FIRST, first: SegmentNo(first), last: SegmentNo(last) }];
@@ -198,7 +236,7 @@ async fn condemned(bench: &Bench, first: u64, last: u64) {
         tombstone: id,
         cluster: place.cluster.clone(),
         system: SYSTEM,
-        regions: vec!["north".to_owned(), "south".to_owned()],
+        regions: regions.iter().map(|region| (*region).to_owned()).collect(),
         grace: 86_400,
         segment_size: Some(bench.size),
         condemned: Condemned { wal, ..Condemned::default() },
@@ -207,6 +245,7 @@ async fn condemned(bench: &Bench, first: u64, last: u64) {
     };
     let name: ObjectName = Named::Tombstone { place, id }.into();
     pruner.put_record(&pruner.regions().set(), &name, &stone).await.unwrap();
+    id
 }
 
 #[tokio::test]

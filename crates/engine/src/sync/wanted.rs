@@ -1,11 +1,11 @@
 //! What is worth copying: what the kept backups use, and all WAL, less what tombstones name.
 //!
-//! Promises: an object that a standing tombstone of any region names is not wanted; a pack or a map is wanted only where the manifest
+//! Promises: an object that a tombstone of any region names is not wanted, be it that it stands or that it was carried out and did not spare it; a pack or a map is wanted only where the manifest
 //! of a backup that is not condemned uses it, so leftovers of backups that never came to be are not spread. A manifest that cannot be
 //! read wants nothing and is told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use seawall_repo::id::BackupId;
@@ -14,7 +14,7 @@ use seawall_repo::manifest::Manifest;
 
 use crate::error::{Kind, Result};
 use crate::monitor::Finding;
-use crate::prune::{Standing, standing};
+use crate::prune::{Spared, Standing, standing_or_gone};
 use crate::repository::Repository;
 
 /// For so long a look at the tombstones is good: far less than any grace.
@@ -26,6 +26,7 @@ pub(crate) struct Wanted {
     pub(super) place: Place,
     /// What tombstones name, and when that was looked at.
     standing: RwLock<(Duration, Standing)>,
+    spared: Mutex<Spared>,
     /// Backups whose manifest is there, is believed and is not condemned.
     pub(super) backups: BTreeSet<BackupId>,
     /// Backups whose maps they use.
@@ -40,11 +41,13 @@ impl Wanted {
         findings: &mut Vec<Finding>,
     ) -> Result<Self> {
         let looked = repository.world().clock.monotonic();
-        let standing = standing(repository, place).await?;
+        let mut spared = Spared::new();
+        let standing = standing_or_gone(repository, place, &mut spared).await?;
         findings.extend(standing.findings.iter().cloned());
         let mut wanted = Self {
             place: place.clone(),
             standing: RwLock::new((looked, standing)),
+            spared: Mutex::new(spared),
             backups: BTreeSet::new(),
             maps_of: BTreeSet::new(),
             packs: BTreeMap::new(),
@@ -103,7 +106,10 @@ impl Wanted {
     /// One of them is out of reach.
     pub(super) async fn look_again(&self, repository: &Repository) -> Result<()> {
         let looked = repository.world().clock.monotonic();
-        let standing = standing(repository, &self.place).await?;
+        // Not held while reading: whoever looks at the same time reads the same.
+        let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let standing = standing_or_gone(repository, &self.place, &mut spared).await?;
+        *self.spared.lock().unwrap_or_else(PoisonError::into_inner) = spared;
         *self.standing.write().unwrap_or_else(PoisonError::into_inner) = (looked, standing);
         Ok(())
     }

@@ -41,6 +41,7 @@ pub(super) struct Counts {
     promotions: u64,
     upgrades: u64,
     mounts: u64,
+    copied: u64,
     refused: u64,
     died: u64,
 }
@@ -52,6 +53,7 @@ impl Counts {
         self.promotions += other.promotions;
         self.upgrades += other.upgrades;
         self.mounts += other.mounts;
+        self.copied += other.copied;
         self.refused += other.refused;
         self.died += other.died;
     }
@@ -63,6 +65,7 @@ impl Counts {
             self.promotions,
             self.upgrades,
             self.mounts,
+            self.copied,
             self.refused,
             self.died,
         ];
@@ -190,7 +193,7 @@ impl History {
         let schedule = Schedule::new(self.dice.below(u64::MAX));
         let mut chosen = Vec::new();
         for _ in 0..=self.dice.below(4) {
-            let (what, seed) = (self.dice.below(14), self.dice.below(u64::MAX));
+            let (what, seed) = (self.dice.below(15), self.dice.below(u64::MAX));
             let due = if what < 6 { Some(self.due().await) } else { None };
             chosen.push((what, seed, due));
         }
@@ -368,6 +371,7 @@ impl History {
                 self.counts.deleted +=
                     report.regions.iter().map(|region| region.deleted.objects()).sum::<u64>();
             }
+            Did::Synced(copied) => self.counts.copied += copied,
             Did::Refused(_) => self.counts.refused += 1,
             Did::Died(_) => self.counts.died += 1,
             _ => {}

@@ -16,6 +16,7 @@ use crate::hold;
 use crate::monitor::Silent;
 use crate::prune::{PruneOptions, PruneReport, prune, undo};
 use crate::repository::Repository;
+use crate::sync::{SyncOptions, sync};
 
 /// What an operation did.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) enum Did {
     Mounted(BackupId, Option<Vec<String>>),
     Held(RecordId, BackupId),
     Pruned(Box<PruneReport>),
+    /// So many objects were copied.
+    Synced(u64),
     Nothing,
     /// A prune, or an undoing, that ended between two of its calls.
     Died(u64),
@@ -41,6 +44,7 @@ impl std::fmt::Display for Did {
                 let deleted: u64 = report.regions.iter().map(|region| region.deleted.objects()).sum();
                 write!(f, "pruned {deleted}, {} tombstones", report.tombstones.len())
             }
+            Self::Synced(copied) => write!(f, "synced {copied}"),
             Self::Nothing => f.write_str("nothing"),
             Self::Died(steps) => write!(f, "a prune that died after {steps} steps"),
             Self::Refused(why) => write!(f, "refused: {why}"),
@@ -115,7 +119,8 @@ impl History {
         let lives_for = if is_prune && dice.one_in(6) { dice.below(250) } else { u64::MAX };
         async move {
             let did = async {
-                let repository = self.over(schedule, if what == 13 { "db2" } else { "pruner" }).await?;
+                let repository =
+                    self.over(schedule, if matches!(what, 13 | 14) { "db2" } else { "pruner" }).await?;
                 self.one(&repository, what, &dice).await
             };
             match dies_after(lives_for, did).await {
@@ -150,6 +155,10 @@ impl History {
                 let Some((place, _)) = self.manifests.get(&id) else { return Ok(Did::Nothing) };
                 let lost = mini_mount(repository, place, id, 1 + dice.below(60)).await?;
                 Ok(Did::Mounted(id, lost))
+            }
+            14 => {
+                let report = sync(repository, &SyncOptions::default(), Arc::new(Silent)).await?;
+                Ok(Did::Synced(report.regions.iter().map(|region| region.total().copied).sum()))
             }
             _ => {
                 let report = prune(repository, &self.rules(), options, Arc::new(Silent)).await?;

@@ -10,7 +10,7 @@ use seawall_repo::manifest::Manifest;
 use seawall_store::ObjectStore as _;
 
 use super::history::{History, NAMES};
-use super::reach::Together;
+use super::reach::{Together, day_of};
 
 impl History {
     /// Every name in a store and when it was stored, whether or not it is away.
@@ -34,6 +34,9 @@ impl History {
             self.check_region(index, &names);
             for (name, stored) in names {
                 let first = all.entry(name).or_insert(stored);
+                if day_of(*first) != day_of(stored) {
+                    self.disputed_days.extend([day_of(*first), day_of(stored)]);
+                }
                 *first = stored.min(*first);
             }
         }

@@ -99,6 +99,8 @@ pub(super) struct History {
     pub(super) away: Option<usize>,
     /// Of which lineages each region had a good backup when it was looked at last.
     pub(super) had_good: [BTreeSet<SystemId>; 3],
+    /// Days that the clocks of two regions give to one backup: on which of them it was taken depends on who is asked.
+    pub(super) disputed_days: BTreeSet<i64>,
     /// What each region held when it was looked at last, and what it held once and does not any more.
     pub(super) seen: [BTreeSet<String>; 3],
     pub(super) gone: [BTreeSet<String>; 3],
@@ -148,6 +150,7 @@ impl History {
             holds: Vec::new(),
             away: None,
             had_good: Default::default(),
+            disputed_days: BTreeSet::new(),
             seen: Default::default(),
             gone: Default::default(),
             stones: Default::default(),

@@ -71,10 +71,10 @@ impl History {
     }
 
     /// Backups that are gone since `before` although they are the first of one of the newest days. Days on which a writer's clock was
-    /// off are passed over.
+    /// off are passed over, and days on which the regions' clocks disagree: while one is away, the others' decide.
     pub(super) fn first_of_days(&self, before: &Together, after: &Together) -> Vec<BackupId> {
         let mut days: BTreeMap<(i64, SystemId), FirstOfDay> = BTreeMap::new();
-        let (mut unclear, mut newest) = (BTreeSet::new(), BTreeSet::new());
+        let (mut unclear, mut newest) = (self.disputed_days.clone(), BTreeSet::new());
         for (place, manifest) in self.manifests.values() {
             let name = Named::Manifest { place: place.clone(), backup: manifest.header.backup }.to_name();
             let name = name.as_str();
@@ -82,7 +82,7 @@ impl History {
             if manifest.header.damaged_pages > 0 {
                 continue;
             }
-            let day = stored.div_euclid(86_400_000_000);
+            let day = day_of(*stored);
             if (manifest.header.stopped.micros() - stored).abs() > 12 * 3_600_000_000 {
                 unclear.insert(day);
                 continue;
@@ -101,4 +101,9 @@ impl History {
         };
         wanted.map(|(_, (_, _, id))| id).filter(gone).collect()
     }
+}
+
+/// The day of a moment in microseconds, in UTC.
+pub(super) fn day_of(micros: i64) -> i64 {
+    micros.div_euclid(86_400_000_000)
 }

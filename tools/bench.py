@@ -545,7 +545,7 @@ class Growing:
     """A cluster whose one table of text grows: what changes alike is to cost alike."""
 
     def __init__(self, name, *conf, programs=PG):
-        self.cluster, self.measure, self.rows = Cluster(name, "max_wal_size=16GB", *conf, programs=programs), Measure(), 0
+        self.cluster, self.measure, self.rows = Cluster(name, *conf, programs=programs), Measure(), 0
 
     def set_up(self, **more):
         self.cluster.set_up(**more)

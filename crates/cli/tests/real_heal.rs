@@ -3,7 +3,8 @@
 
 use crate::support::clouds::Two;
 use crate::support::json;
-use seawall_testkit::{Failure, Result, Server, majors};
+use seawall_gcsim::{Fault, Operation, When};
+use seawall_testkit::{Context as _, Failure, Result, Server, majors};
 use serde_json::Value;
 
 /// For how long buckets keep what they have: longer than any test.
@@ -59,9 +60,13 @@ fn real_damage_of_every_kind_in_a_locked_bucket_is_healed_and_the_region_stands_
         for (object, byte) in &damaged {
             place.one.damage(object, *byte)?;
         }
-        // Every read goes on, and says what to type.
+        // Every read goes on, and says what to type. The good region is slow, so that the other is asked.
+        let slow = Fault { delay_ms: 100, ..Fault::default() };
+        let gets = When { operations: vec![Operation::ObjectGet], ..When::default() };
+        place.two.control().fault(gets, slow).context(|| "a fault".to_owned())?;
         let directory = site.new_directory();
         let said = site.restore(&directory, &["--latest"])?;
+        place.two.heal()?;
         assert!(matches!(said.code, Some(0 | 1)), "{said:?}");
         assert!(format!("{}{}", said.stdout, said.stderr).contains("seawall sync --heal "), "{said:?}");
         let report = verify(1)?;

@@ -3,7 +3,8 @@
 //! Promises: nothing read through here was not verified: signature, owner's word, digest. A copy that is wrong or missing
 //! in one region while another serves it is remembered, and the operation reports it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seawall_repo::id::ClusterName;
 use seawall_repo::keys::{DigestKey, WriterKey};
@@ -24,6 +25,15 @@ pub(crate) const COPY_MISSING: &str = "repository.copy-missing";
 /// A region's copy is damaged, and another one served.
 pub(crate) const COPY_WRONG: &str = "repository.copy-wrong";
 
+/// What was found wrong while something else served.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    /// Nobody took it yet.
+    pub(super) waiting: Vec<Finding>,
+    /// Regions whose failure was noticed.
+    pub(super) failed: BTreeSet<RegionName>,
+}
+
 /// An opened repository, for one cluster. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Repository(Arc<Inner>);
@@ -40,7 +50,7 @@ pub(super) struct Inner {
     pub(super) host: Option<HostKeys>,
     pub(super) acknowledge: Acknowledge,
     pub(super) levels: Levels,
-    pub(super) noticed: Mutex<Vec<Finding>>,
+    pub(super) noticed: Mutex<Noticed>,
 }
 
 impl Repository {
@@ -150,19 +160,25 @@ impl Repository {
     /// What was found wrong so far while something else served; empty afterwards.
     #[must_use]
     pub fn take_findings(&self) -> Vec<Finding> {
-        std::mem::take(&mut *self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.noticed().waiting)
     }
 
     /// Remembers copies that could not serve an object that another region served.
     pub(crate) fn notice_faults(&self, name: &ObjectName, faults: &[ReadFault]) {
-        let mut noticed = self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noticed = self.noticed();
         for fault in faults {
             let finding = match &fault.kind {
-                ReadFaultKind::Failed(error) if !fault.kind.is_of_the_copy() => Finding {
-                    id: "repository.region-failed",
-                    what: format!("region {} did not serve, and another one did instead", fault.region),
-                    hint: Some(format!("its first answer: {}", error.chain())),
-                },
+                ReadFaultKind::Failed(error) if !fault.kind.is_of_the_copy() => {
+                    // It would be told with every object, and again by every step of one operation.
+                    if !noticed.failed.insert(fault.region.clone()) {
+                        continue;
+                    }
+                    Finding {
+                        id: "repository.region-failed",
+                        what: format!("region {} did not serve, and another one did instead", fault.region),
+                        hint: Some(format!("its first answer: {}", error.chain())),
+                    }
+                }
                 ReadFaultKind::Missing => Finding {
                     id: COPY_MISSING,
                     what: format!("{name} in region {fault}"),
@@ -178,15 +194,18 @@ impl Repository {
                     )),
                 },
             };
-            // A region that is gone would be told with every object.
-            if !noticed.iter().any(|known| known.id == finding.id && known.what == finding.what) {
-                noticed.push(finding);
+            if !noticed.waiting.iter().any(|known| known.id == finding.id && known.what == finding.what) {
+                noticed.waiting.push(finding);
             }
         }
     }
 
     pub(crate) fn notice(&self, finding: Finding) {
-        self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+        self.noticed().waiting.push(finding);
+    }
+
+    fn noticed(&self) -> MutexGuard<'_, Noticed> {
+        self.0.noticed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -214,6 +233,14 @@ mod tests {
             bench.stores[0].heal();
             let findings = reader.take_findings();
             assert_eq!(findings.len(), wanted, "{findings:?}");
+            bench.stores[0].add(Rule::new(Fault::FailBefore).on(CallKind::Get));
+            reader.read_head(&names[0]).await.unwrap();
+            bench.stores[0].heal();
+            assert_eq!(
+                reader.take_findings().len(),
+                wanted - 1,
+                "a region is told once, also where findings were taken"
+            );
         }
     }
 }

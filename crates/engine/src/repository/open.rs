@@ -19,7 +19,7 @@ use seawall_repo::wrapped::ClusterKeys;
 use seawall_store::{Bandwidth, Extent, Listed, Regions, World, durable};
 
 use super::faults;
-use super::handle::{Inner, Repository};
+use super::handle::{Inner, Noticed, Repository};
 use super::healed::get_any;
 use super::host_keys::{HostKeys, refuse_readable_by_others};
 use super::places::{Expecting, open_regions};
@@ -80,7 +80,7 @@ impl Repository {
             host,
             acknowledge: settings.acknowledge,
             levels: settings.levels,
-            noticed: Mutex::new(noticed),
+            noticed: Mutex::new(Noticed { waiting: noticed, ..Noticed::default() }),
         }))
     }
 }

@@ -43,7 +43,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn join(base: Model, attempts: Vec<Attempt>, wal: Wal) -> Result<Self> {
+    /// After a crash (`crashed`) an id of which nothing reached WAL is given out again, now and then to somebody who is no writer.
+    pub(super) fn join(base: Model, attempts: Vec<Attempt>, wal: Wal, crashed: bool) -> Result<Self> {
         let committed: BTreeMap<u32, bool> = wal.ends.iter().map(|end| (end.xid, end.committed)).collect();
         let mut by_xid = BTreeMap::new();
         for attempt in attempts {
@@ -63,6 +64,8 @@ impl Ledger {
                 (Fate::Committed, false) => {
                     return Err(Failure::new(format!("WAL has no commit of {attempt:?}")));
                 }
+                // The commit is that of the id's next bearer.
+                (Fate::RolledBack, true) if crashed => {}
                 (Fate::RolledBack, true) => {
                     return Err(Failure::new(format!("WAL has a commit of {attempt:?}")));
                 }
@@ -174,8 +177,8 @@ mod tests {
     #[test]
     fn a_commit_that_wal_does_not_have_fails_the_ledger() {
         let attempts = vec![attempt(1, 740, Fate::Committed), attempt(2, 741, Fate::Committed)];
-        let failure =
-            Ledger::join(Model::new(), attempts, wal_with_commit_of(740)).expect_err("741 is not there");
+        let failure = Ledger::join(Model::new(), attempts, wal_with_commit_of(740), true)
+            .expect_err("741 is not there");
         assert!(
             failure.text().contains("WAL has no commit of") && failure.text().contains("741"),
             "{failure}"
@@ -183,9 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_of_something_rolled_back_fails_the_ledger() {
+    fn a_commit_of_something_rolled_back_fails_the_ledger_unless_its_id_may_be_anothers() -> Result<()> {
         let attempts = vec![attempt(1, 740, Fate::RolledBack)];
-        assert!(Ledger::join(Model::new(), attempts, wal_with_commit_of(740)).is_err());
+        assert!(Ledger::join(Model::new(), attempts.clone(), wal_with_commit_of(740), false).is_err());
+        // After a crash it is that of another one, of whom only WAL knows.
+        let ledger = Ledger::join(Model::new(), attempts, wal_with_commit_of(740), true)?;
+        assert!(ledger.attempts().is_empty() && ledger.expected_now()?.numbers.is_empty());
+        Ok(())
     }
 
     #[test]
@@ -194,11 +201,11 @@ mod tests {
             vec![attempt(1, 740, Fate::Unknown), attempt(5, 740, Fate::Unknown)],
             vec![attempt(5, 740, Fate::Unknown), attempt(1, 740, Fate::Unknown)],
         ] {
-            let ledger = Ledger::join(Model::new(), attempts, wal_with_commit_of(740))?;
+            let ledger = Ledger::join(Model::new(), attempts, wal_with_commit_of(740), true)?;
             assert_eq!(ledger.expected_now()?.numbers.into_iter().collect::<Vec<_>>(), [5]);
         }
         let attempts = vec![attempt(1, 740, Fate::Committed), attempt(5, 740, Fate::Unknown)];
-        assert!(Ledger::join(Model::new(), attempts, wal_with_commit_of(740)).is_err());
+        assert!(Ledger::join(Model::new(), attempts, wal_with_commit_of(740), true).is_err());
         Ok(())
     }
 }

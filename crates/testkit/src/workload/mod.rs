@@ -138,13 +138,14 @@ impl Workload {
     /// # Errors
     /// A writer failed, WAL is not there from the beginning, or WAL and writers disagree.
     pub fn finish(self, server: &Server) -> Result<Ledger> {
+        let crashed = self.shared.options.survives_disconnects;
         let (base, begin, attempts) = self.join()?;
         server.execute("SELECT pg_switch_wal()")?;
         let end = server.value("SELECT pg_current_wal_flush_lsn()")?;
         let timeline = server.value("SELECT timeline_id FROM pg_control_checkpoint()")?.parse()?;
         let range = WalRange { directory: server.data_directory().join("pg_wal"), timeline, begin, end };
         let wal = range.read(server.binaries())?;
-        Ledger::join(base, attempts, wal)
+        Ledger::join(base, attempts, wal, crashed)
     }
 
     /// The same with the server gone: WAL is read from `directory`, up to `end`.
@@ -158,10 +159,11 @@ impl Workload {
         timeline: u32,
         end: &str,
     ) -> Result<Ledger> {
+        let crashed = self.shared.options.survives_disconnects;
         let (base, begin, attempts) = self.join()?;
         let range = WalRange { directory: directory.to_owned(), timeline, begin, end: end.to_owned() };
         let wal = range.read(server.binaries())?;
-        Ledger::join(base, attempts, wal)
+        Ledger::join(base, attempts, wal, crashed)
     }
 
     fn join(mut self) -> Result<(Model, String, Vec<Attempt>)> {

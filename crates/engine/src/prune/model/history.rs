@@ -19,6 +19,7 @@ use seawall_store::World;
 use seawall_store::schedule::Schedule;
 use seawall_store::world::SeededRandom;
 
+use super::counts::Counts;
 use super::lives::Life;
 use super::operations::{Did, Due};
 use super::reach::{Instant, Together};
@@ -32,46 +33,6 @@ use crate::retention::{Policy, Span};
 
 pub(super) const NAMES: [&str; 3] = ["north", "south", "west"];
 const HOUR: i64 = 3_600_000_000;
-
-/// How often things happened: a model in which nothing does shows nothing.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    backups: u64,
-    deleted: u64,
-    promotions: u64,
-    upgrades: u64,
-    mounts: u64,
-    copied: u64,
-    refused: u64,
-    died: u64,
-}
-
-impl Counts {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.backups += other.backups;
-        self.deleted += other.deleted;
-        self.promotions += other.promotions;
-        self.upgrades += other.upgrades;
-        self.mounts += other.mounts;
-        self.copied += other.copied;
-        self.refused += other.refused;
-        self.died += other.died;
-    }
-
-    pub(super) fn refuse_if_nothing_happened(&self) {
-        let all = [
-            self.backups,
-            self.deleted,
-            self.promotions,
-            self.upgrades,
-            self.mounts,
-            self.copied,
-            self.refused,
-            self.died,
-        ];
-        assert!(all.iter().all(|count| *count > 0), "{self:?}");
-    }
-}
 
 pub(super) struct History {
     seed: u64,
@@ -163,7 +124,7 @@ impl History {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        Counts { backups: self.manifests.len() as u64, ..copy(&self.counts) }
+        Counts { backups: self.manifests.len() as u64, ..self.counts.clone() }
     }
 
     pub(super) fn rules(&self) -> RetentionRules {
@@ -477,12 +438,6 @@ impl History {
         self.check().await;
         true
     }
-}
-
-fn copy(counts: &Counts) -> Counts {
-    let mut copy = Counts::default();
-    copy.add(counts);
-    copy
 }
 
 fn pick(dice: &Dice, of: u64) -> usize {

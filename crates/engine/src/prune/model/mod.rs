@@ -12,6 +12,7 @@
 //! their names, stores keep the clock of the test.
 
 mod check;
+mod counts;
 mod history;
 mod lives;
 mod operations;
@@ -23,7 +24,7 @@ const ENOUGH: u64 = 10;
 fn histories(seeds: std::ops::Range<u64>) {
     let many = seeds.end - seeds.start;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut total = history::Counts::default();
+    let mut total = counts::Counts::default();
     for seed in seeds {
         runtime.block_on(async {
             let mut history = history::History::new(seed).await;

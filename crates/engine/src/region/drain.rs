@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use seawall_repo::envelope::Kind;
 use seawall_repo::keys::Digest;
-use seawall_repo::layout::{ObjectName, Place, prefix};
+use seawall_repo::layout::{ObjectName, Place};
 use seawall_store::{Held, Listed, RegionName};
 
 use super::look::{goes_along, unknown};
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::events;
 use crate::monitor::{Finding, Monitor};
 use crate::repository::Repository;
-use crate::sync::{Bad, Wanted, healed, under};
+use crate::sync::{Bad, Wanted, healed, record_prefixes, under};
 
 /// Objects that are looked at at the same time.
 const AT_ONCE: usize = 16;
@@ -118,14 +118,7 @@ impl<'a> Run<'a> {
     async fn everything(&mut self) -> Result<()> {
         let cluster = self.repository.cluster().clone();
         self.monitor.phase("records", None);
-        let own = [
-            prefix::OWNER.to_owned(),
-            prefix::WRITERS.to_owned(),
-            prefix::keys(&cluster),
-            prefix::adoptions(&cluster),
-            prefix::policies(&cluster),
-        ];
-        for prefix in own {
+        for prefix in record_prefixes(&cluster) {
             self.pass(&prefix, None).await?;
         }
         for adoption in self.repository.adoptions().await? {

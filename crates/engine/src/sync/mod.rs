@@ -30,5 +30,6 @@ pub(crate) use absence::{REGION_BEGUN, REMEMBERED, forgotten, only_in};
 pub use damage::Heal;
 pub(crate) use good::{Bad, healed, under};
 pub use report::{KindReport, RegionReport, SyncReport};
+pub(crate) use run::record_prefixes;
 pub use run::{SyncOptions, sync};
 pub(crate) use wanted::Wanted;

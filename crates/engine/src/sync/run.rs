@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use seawall_repo::id::BackupId;
+use seawall_repo::id::{BackupId, ClusterName};
 use seawall_repo::layout::{Named, ObjectName, Place, prefix};
 use seawall_repo::manifest::Manifest;
 use seawall_store::{Listed, Region, RegionName};
@@ -32,6 +32,17 @@ pub struct SyncOptions {
     pub regions: Vec<RegionName>,
     /// What is read whole and healed where it is damaged, besides what verifications recorded.
     pub heal: Vec<Heal>,
+}
+
+/// Beneath what the records of a cluster stand that belong to no system identifier, and of whom to believe.
+pub(crate) fn record_prefixes(cluster: &ClusterName) -> [String; 5] {
+    [
+        prefix::OWNER.to_owned(),
+        prefix::WRITERS.to_owned(),
+        prefix::keys(cluster),
+        prefix::adoptions(cluster),
+        prefix::policies(cluster),
+    ]
 }
 
 /// Objects copied at the same time; each is at most some 34 MiB of memory.
@@ -134,15 +145,8 @@ impl<'a> Run<'a> {
         for place in &places {
             refuse_forgotten(self.repository, place, now(self.repository.world())?).await?;
         }
-        let records = [
-            prefix::OWNER.to_owned(),
-            prefix::WRITERS.to_owned(),
-            prefix::keys(&cluster),
-            prefix::adoptions(&cluster),
-            prefix::policies(&cluster),
-        ];
         self.monitor.phase("records", None);
-        for prefix in records {
+        for prefix in record_prefixes(&cluster) {
             self.pass("record", &prefix, None, &|_| true).await?;
         }
         let mut wanted = Vec::new();

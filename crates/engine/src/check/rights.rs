@@ -47,7 +47,7 @@ async fn look(region: &Region, place: &Place) -> Rights {
             Ok(false) if place.scheme() == "az" => Err(NotTold(
                 "Azure refuses a put under a name that is taken to who may only add, too".to_owned(),
             )),
-            answer => answer.map_err(|error| not_told(&error)),
+            answer => answer.map_err(|error| NotTold::from(&error)),
         },
     };
     let marker = Named::Seawall.to_name();
@@ -60,13 +60,8 @@ fn allowed<T>(answer: std::result::Result<T, StoreError>) -> Told<bool> {
     match answer {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::Denied => Ok(false),
-        Err(error) => Err(not_told(&error)),
+        Err(error) => Err(NotTold::from(&error)),
     }
-}
-
-/// The cause alone, so that one outage is one reason.
-fn not_told(error: &StoreError) -> NotTold {
-    NotTold(std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string))
 }
 
 fn judge(report: &mut CheckReport, place: &Place, rights: &Rights, prunes: bool) {

@@ -9,6 +9,7 @@ pub(super) mod gcs;
 mod rules;
 pub(super) mod s3;
 
+use crate::error::StoreError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
@@ -23,6 +24,13 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{0}")]
 pub struct NotTold(pub String);
+
+/// The cause alone: one outage is one reason, whatever was asked.
+impl From<&StoreError> for NotTold {
+    fn from(error: &StoreError) -> Self {
+        Self(std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string))
+    }
+}
 
 /// What was told, or why it was not.
 pub type Told<T> = std::result::Result<T, NotTold>;

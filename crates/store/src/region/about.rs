@@ -4,7 +4,7 @@
 
 use super::{Call, Deleted, Region};
 use crate::bucket::about::{About, NotTold, Told};
-use crate::error::{ErrorKind, Failure, StoreError};
+use crate::error::{ErrorKind, Failure};
 use crate::meter::OpKind;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Region {
                 let bytes = answer.body.len() as u64;
                 Ok((answer, bytes))
             });
-            answers.push(answer.await.map_err(|error| NotTold(why(&error))));
+            answers.push(answer.await.map_err(|error| NotTold::from(&error)));
         }
         Some(service.read(&answers))
     }
@@ -42,12 +42,7 @@ impl Region {
         match self.delete(&format!("seawall.check-{high:016x}{low:016x}")).await {
             Ok(Deleted::Deleted | Deleted::WasAbsent) => Ok(true),
             Err(error) if error.kind() == ErrorKind::Denied => Ok(false),
-            Err(error) => Err(NotTold(why(&error))),
+            Err(error) => Err(NotTold::from(&error)),
         }
     }
-}
-
-/// The cause alone: the rest says what this module asked.
-fn why(error: &StoreError) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -152,13 +152,7 @@ pub(crate) async fn let_go(repository: &Repository, place: &Place) -> Result<Wal
 /// # Errors
 /// A region cannot be listed or a tombstone is out of reach: who does not know what is condemned must not build on anything.
 pub(crate) async fn standing(repository: &Repository, place: &Place) -> Result<Standing> {
-    let mut findings = Vec::new();
-    let mut broken = Broken::new();
-    let regions: Vec<RegionName> = repository.regions().iter().map(|region| region.name().clone()).collect();
-    let seen = tombstones(repository, place, &regions, &mut broken, &mut findings).await?.seen;
-    if broken.len() == repository.regions().len() {
-        return Err(unlistable(&broken));
-    }
+    let (seen, findings) = listed(repository, place, &names_of_regions(repository)).await?;
     // One that was taken back may have been read before by a prune that still deletes.
     let counts = |stone: &TombstoneSeen| stone.waits() || stone.revoked;
     let stones = seen.into_iter().filter(counts).map(|stone| stone.record).collect();
@@ -178,18 +172,44 @@ pub(crate) async fn standing_or_gone(
     place: &Place,
     known: &mut Spared,
 ) -> Result<Standing> {
-    let mut standing = standing(repository, place).await?;
-    let (mut broken, mut told) = (Broken::new(), Vec::new());
-    let seen = tombstones(repository, place, &[], &mut broken, &mut told).await?.seen;
-    for stone in seen.into_iter().filter(|stone| !stone.waits() && !stone.revoked) {
-        let id = stone.record.tombstone;
-        let spared = match known.get(&id) {
-            Some(spared) => spared.clone(),
-            None => known.entry(id).or_insert(spared_by(repository, place, &stone).await?).clone(),
-        };
-        standing.carried_out.push((stone.record, spared));
+    let regions = names_of_regions(repository);
+    let (seen, findings) = listed(repository, place, &[]).await?;
+    let mut standing = Standing { findings, ..Standing::default() };
+    for stone in seen {
+        let everywhere = regions.iter().all(|region| stone.done.contains_key(region.as_str()));
+        match (stone.revoked, everywhere || !stone.waits()) {
+            // Nobody deletes any more.
+            (true, _) if everywhere => {}
+            (true, _) | (false, false) => standing.stones.push(stone.record),
+            (false, true) => {
+                let id = stone.record.tombstone;
+                let spared = match known.get(&id) {
+                    Some(spared) => spared.clone(),
+                    None => known.entry(id).or_insert(spared_by(repository, place, &stone).await?).clone(),
+                };
+                standing.carried_out.push((stone.record, spared));
+            }
+        }
     }
     Ok(standing)
+}
+
+fn names_of_regions(repository: &Repository) -> Vec<RegionName> {
+    repository.regions().iter().map(|region| region.name().clone()).collect()
+}
+
+/// The tombstones that some region shows, but for those that were carried out in all of `unless_done_in`, and those not believed.
+async fn listed(
+    repository: &Repository,
+    place: &Place,
+    unless_done_in: &[RegionName],
+) -> Result<(Vec<TombstoneSeen>, Vec<Finding>)> {
+    let (mut broken, mut findings) = (Broken::new(), Vec::new());
+    let seen = tombstones(repository, place, unless_done_in, &mut broken, &mut findings).await?.seen;
+    match broken.len() == repository.regions().len() {
+        true => Err(unlistable(&broken)),
+        false => Ok((seen, findings)),
+    }
 }
 
 async fn spared_by(repository: &Repository, place: &Place, stone: &TombstoneSeen) -> Result<Vec<Condemned>> {

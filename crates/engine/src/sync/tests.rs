@@ -1,6 +1,6 @@
 //! Regions apart brought together: what is copied, what is not, and what a fault at every call leaves.
 
-use seawall_repo::condemned::{Condemned, Tombstone, WalStretch};
+use seawall_repo::condemned::{Condemned, Tombstone, TombstoneDone, WalStretch};
 use seawall_repo::id::RecordId;
 use seawall_store::faulty::{CallKind, Fault, FaultyStore, Gate, Rule};
 
@@ -10,7 +10,7 @@ use crate::archive::testing::{Bench, SYSTEM};
 use crate::monitor::Silent;
 use crate::repository::{Acknowledge, Repository};
 use seawall_pg::{SegmentNo, Timeline};
-use seawall_repo::layout::{Named, ObjectName};
+use seawall_repo::layout::{Named, ObjectName, RegionLabel};
 use std::sync::{Arc, Mutex};
 
 async fn synced(bench: &Bench) -> SyncReport {
@@ -165,8 +165,6 @@ async fn what_was_pruned_while_a_region_was_away_for_days_does_not_come_back_fro
         bench.pushed(number, 9).await;
     }
     let stone = condemned_in(&bench, 1, 3, &["north"]).await;
-    let place = bench.place();
-    let pruner = bench.as_host("pruner").await.unwrap();
     // Carried out: the first two are gone, the third was needed again.
     let store = &bench.memories[0];
     for number in [1, 2, 4] {
@@ -174,18 +172,7 @@ async fn what_was_pruned_while_a_region_was_away_for_days_does_not_come_back_fro
         object_store::ObjectStoreExt::delete(store, &name.as_str().into()).await.unwrap();
     }
     let spared = vec![WalStretch { timeline: Timeline::FIRST, first: SegmentNo(3), last: SegmentNo(3) }];
-    let done = seawall_repo::condemned::TombstoneDone {
-        tombstone: stone,
-        region: "north".to_owned(),
-        deleted: 2,
-        bytes: 0,
-        spared: Condemned { wal: spared, ..Condemned::default() },
-        written: crate::backup::now(&bench.world).unwrap(),
-        host: "keeper".to_owned(),
-    };
-    let region = seawall_repo::layout::RegionLabel::new("north").unwrap();
-    let name: ObjectName = Named::TombstoneDone { place, id: stone, region }.into();
-    pruner.put_record(&pruner.regions().set(), &name, &done).await.unwrap();
+    carried_out_in(&bench, stone, "north", spared).await;
     let report = synced(&bench).await;
     let wal = report.regions[0].kind("wal");
     assert_eq!((wal.copied, wal.not_wanted), (1, 2), "only what no tombstone names comes: {report:?}");
@@ -246,6 +233,41 @@ async fn condemned_in(bench: &Bench, first: u64, last: u64, regions: &[&str]) ->
     let name: ObjectName = Named::Tombstone { place, id }.into();
     pruner.put_record(&pruner.regions().set(), &name, &stone).await.unwrap();
     id
+}
+
+/// That tombstone was carried out in a region, but for what it spared.
+async fn carried_out_in(bench: &Bench, stone: RecordId, region: &str, spared: Vec<WalStretch>) {
+    let pruner = bench.as_host("pruner").await.unwrap();
+    let done = TombstoneDone {
+        tombstone: stone,
+        region: region.to_owned(),
+        deleted: 2,
+        bytes: 0,
+        spared: Condemned { wal: spared, ..Condemned::default() },
+        written: crate::backup::now(&bench.world).unwrap(),
+        host: "keeper".to_owned(),
+    };
+    let region = RegionLabel::new(region).unwrap();
+    let name: ObjectName = Named::TombstoneDone { place: bench.place(), id: stone, region }.into();
+    pruner.put_record(&pruner.regions().set(), &name, &done).await.unwrap();
+}
+
+/// One that is over counts for sync alone, so sync tells what is wrong with it.
+#[tokio::test]
+async fn a_tombstone_that_is_over_and_cannot_be_believed_is_told() {
+    let bench = Bench::new().await;
+    bench.pushed(4, 9).await;
+    let stone = condemned_in(&bench, 1, 3, &["north", "south"]).await;
+    for region in ["north", "south"] {
+        carried_out_in(&bench, stone, region, Vec::new()).await;
+    }
+    assert!(!synced(&bench).await.has_findings());
+    let name = Named::Tombstone { place: bench.place(), id: stone }.to_name();
+    for store in &bench.memories {
+        let spoiled = bytes::Bytes::from_static(b"something else").into();
+        object_store::ObjectStoreExt::put(store, &name.as_str().into(), spoiled).await.unwrap();
+    }
+    assert_eq!(ids(&synced(&bench).await), ["prune.record-refused"]);
 }
 
 #[tokio::test]

@@ -4,13 +4,16 @@
 //! same" is said only where the keyed digest in the signed head is that of the file at hand; a file that was removed or recycled
 //! meanwhile is no conflict. Deliberately reads heads only: whether the stored bytes are good is `verify`'s question.
 
+use std::collections::HashMap;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seawall_pg::{SegmentName, WalFileName, WalSegmentSize};
 use seawall_repo::envelope::Head;
 use seawall_repo::error::ObjectError;
+use seawall_repo::id::Generation;
 use seawall_repo::keys::{Digest, DigestKey};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_repo::object::OpenHead;
@@ -25,7 +28,7 @@ const HEAD_READ_BYTES: u64 = 4096;
 /// What is read at once of a file.
 const READ_BYTES: usize = 1 << 20;
 
-/// Where segments are compared.
+/// Where segments are compared. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Beside {
     pub(crate) repository: Repository,
@@ -33,6 +36,31 @@ pub(crate) struct Beside {
     /// `pg_wal`.
     pub(crate) directory: PathBuf,
     pub(crate) size: WalSegmentSize,
+    /// Files that were read for one region are not read again for the next one.
+    known: Arc<Mutex<Known>>,
+}
+
+/// The digest of each file that was read, with keys of a generation.
+type Known = HashMap<(SegmentName, Option<Generation>), (FileStamp, Digest)>;
+
+/// What changes when something is written to a file, or another takes its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileStamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl FileStamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
 }
 
 /// What a region holds under a segment's name.
@@ -49,6 +77,16 @@ pub(crate) enum Held {
 }
 
 impl Beside {
+    /// Compares the segments in `directory`, which is `pg_wal`.
+    pub(crate) fn new(
+        repository: Repository,
+        place: Place,
+        directory: PathBuf,
+        size: WalSegmentSize,
+    ) -> Self {
+        Self { repository, place, directory, size, known: Arc::default() }
+    }
+
     /// What `region` holds under the segment's name.
     ///
     /// # Errors
@@ -65,7 +103,7 @@ impl Beside {
         let Some(key) = repository.keys().digest_key(generation, repository.trust().repository()) else {
             return Ok(Held::Unknown(format!("this host has no keys of the generation of {name}")));
         };
-        match self.digest(segment, key).await? {
+        match self.digest(segment, generation, key).await? {
             Some(digest) if digest != *head.head().plain_digest() => {
                 let other = OtherCopy::of(repository, region, &head);
                 let other = other.map_err(|error| crate::repository::object_error(&error))?;
@@ -114,8 +152,19 @@ impl Beside {
     }
 
     /// The digest of the segment in `pg_wal`; none where it is not there any more.
-    async fn digest(&self, segment: SegmentName, key: DigestKey) -> Result<Option<Digest>> {
+    async fn digest(
+        &self,
+        segment: SegmentName,
+        generation: Option<Generation>,
+        key: DigestKey,
+    ) -> Result<Option<Digest>> {
         let path = self.directory.join(WalFileName::Segment(segment).to_string());
+        let known = self.known().get(&(segment, generation)).copied();
+        if let Some((stamp, digest)) = known
+            && std::fs::metadata(&path).is_ok_and(|now| FileStamp::of(&now) == stamp)
+        {
+            return Ok(Some(digest));
+        }
         let bytes = self.size.bytes();
         let unreadable = {
             let path = path.clone();
@@ -127,12 +176,20 @@ impl Beside {
         let work = tokio::task::spawn_blocking(move || digest_of(&path, bytes, &key));
         let digest =
             work.await.map_err(|panic| Error::bug("archive.digest", "a reading thread ended").because(panic));
-        digest?.map_err(unreadable)
+        let digest = digest?.map_err(unreadable)?;
+        if let Some(known) = digest {
+            self.known().insert((segment, generation), known);
+        }
+        Ok(digest.map(|(_, digest)| digest))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The digest of a file of that many bytes that stays under its name meanwhile.
-fn digest_of(path: &std::path::Path, bytes: u64, key: &DigestKey) -> std::io::Result<Option<Digest>> {
+/// The digest of a file of that many bytes that stays under its name meanwhile, and what it was then.
+fn digest_of(path: &Path, bytes: u64, key: &DigestKey) -> std::io::Result<Option<(FileStamp, Digest)>> {
     let or_gone = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Ok(None),
         _ => Err(error),
@@ -141,8 +198,8 @@ fn digest_of(path: &std::path::Path, bytes: u64, key: &DigestKey) -> std::io::Re
         Ok(file) => file,
         Err(error) => return or_gone(error),
     };
-    let opened = file.metadata()?;
-    if opened.len() != bytes {
+    let opened = FileStamp::of(&file.metadata()?);
+    if opened.bytes != bytes {
         return Ok(None);
     }
     let mut hasher = key.hasher();
@@ -157,7 +214,9 @@ fn digest_of(path: &std::path::Path, bytes: u64, key: &DigestKey) -> std::io::Re
     }
     // A recycled file is written anew under another name.
     match std::fs::metadata(path) {
-        Ok(now) if (now.dev(), now.ino()) == (opened.dev(), opened.ino()) => Ok(Some(hasher.finish())),
+        Ok(now) if (now.dev(), now.ino()) == (opened.device, opened.inode) => {
+            Ok(Some((opened, hasher.finish())))
+        }
         Ok(_) => Ok(None),
         Err(error) => or_gone(error),
     }

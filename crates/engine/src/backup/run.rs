@@ -215,12 +215,12 @@ impl Job<'_> {
             start: stopped.start_lsn,
             stop: stopped.stop_lsn,
             on_standby: stopped.on_standby,
-            beside: Beside {
-                repository: self.repository.clone(),
-                place: self.prepared.place.clone(),
-                directory: self.data_directory.join("pg_wal"),
-                size: self.facts.wal_segment_size,
-            },
+            beside: Beside::new(
+                self.repository.clone(),
+                self.prepared.place.clone(),
+                self.data_directory.join("pg_wal"),
+                self.facts.wal_segment_size,
+            ),
         }
     }
 

@@ -240,12 +240,9 @@ impl Since<'_> {
 
     /// Compares what the regions hold under the segment's name with the file in `pg_wal`, if that is still there.
     async fn is_ours(&self, segment: SegmentName) -> Result<(), Unknown> {
-        let beside = Beside {
-            repository: self.repository.clone(),
-            place: self.place.clone(),
-            directory: self.data_directory.join("pg_wal"),
-            size: self.control.wal_segment_size,
-        };
+        let directory = self.data_directory.join("pg_wal");
+        let size = self.control.wal_segment_size;
+        let beside = Beside::new(self.repository.clone(), self.place.clone(), directory, size);
         for region in self.repository.regions().iter() {
             match beside.held(region, segment).await {
                 Ok(Held::Other(conflict)) => return Err(Unknown::Conflict(conflict)),

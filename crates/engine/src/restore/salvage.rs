@@ -89,8 +89,7 @@ impl LocalWal {
         of: &WalOf,
         old: &Path,
     ) -> Result<()> {
-        let (repository, place, directory) = (repository.clone(), place.clone(), old.join("pg_wal"));
-        let beside = Beside { repository, place, directory, size: of.size };
+        let beside = Beside::new(repository.clone(), place.clone(), old.join("pg_wal"), of.size);
         for segment in self.before_salvaged() {
             for region in beside.repository.regions().iter() {
                 if let Held::Other(conflict) = beside.held(region, segment).await? {

@@ -14,12 +14,8 @@ fn segment(bench: &Bench, number: u64) -> SegmentName {
 async fn held(bench: &Bench, host: &str, region: &str, number: u64) -> Held {
     let repository = bench.as_host(host).await.unwrap();
     let region = repository.regions().find(region).unwrap();
-    let beside = Beside {
-        place: bench.place(),
-        directory: bench.pgdata().join("pg_wal"),
-        size: bench.size,
-        repository: repository.clone(),
-    };
+    let directory = bench.pgdata().join("pg_wal");
+    let beside = Beside::new(repository.clone(), bench.place(), directory, bench.size);
     beside.held(region, segment(bench, number)).await.unwrap()
 }
 
@@ -65,4 +61,29 @@ async fn nothing_damage_and_outages_are_told_apart() {
     bench.stores[1].add(Rule::new(Fault::FailBefore).on(CallKind::Get).named("/wal/"));
     assert!(matches!(held(&bench, "db1", "north", 6).await, Held::Unknown(_)));
     assert!(matches!(held(&bench, "db1", "south", 6).await, Held::Unknown(_)));
+}
+
+/// One that is asked for several regions reads a file once, and again when it is another one.
+#[tokio::test]
+async fn a_file_is_read_once_while_it_stays_what_it_was() {
+    let bench = Bench::new().await;
+    bench.pushed(5, 1).await;
+    let repository = bench.as_host("db1").await.unwrap();
+    let pg_wal = bench.pgdata().join("pg_wal");
+    let beside = Beside::new(repository.clone(), bench.place(), pg_wal.clone(), bench.size);
+    let region = repository.regions().find("north").unwrap();
+    let file = pg_wal.join(segment(&bench, 5).to_string());
+    assert!(matches!(beside.held(region, segment(&bench, 5)).await.unwrap(), Held::Ours));
+    // Other bytes with the times of before: nobody looks.
+    let times = std::fs::metadata(&file).unwrap().modified().unwrap();
+    let changed = |modified| {
+        use std::os::unix::fs::FileExt as _;
+        let open = std::fs::File::options().write(true).open(&file).unwrap();
+        open.write_all_at(b"other", 9_000).unwrap();
+        open.set_modified(modified).unwrap();
+    };
+    changed(times);
+    assert!(matches!(beside.held(region, segment(&bench, 5)).await.unwrap(), Held::Ours));
+    changed(times + std::time::Duration::from_secs(1));
+    assert!(matches!(beside.held(region, segment(&bench, 5)).await.unwrap(), Held::Other(_)));
 }

@@ -6,12 +6,13 @@
 
 #![expect(clippy::print_stdout, reason = "the seed and the counts are part of what the test says")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{Site, json};
-use seawall_testkit::workload::{Ledger, Options, Random, Target, Workload, judge};
+use seawall_testkit::workload::{Ledger, Options, PgLsn, Random, Target, Workload, judge};
 use seawall_testkit::{Context, Failure, Result, Server, StopMode, majors, seawall};
 use serde_json::Value;
 
@@ -225,23 +226,54 @@ impl Past {
     fn judged(self, count: usize) -> Result<()> {
         let Self { mut range, ledger } = self;
         let text = |name: &str| range.first[name].as_str().unwrap_or_default().to_owned();
-        let (id, stop) = (text("backup"), text("stop"));
+        let stop = text("stop");
         let after = stop.parse().map_err(|_| Failure::new(format!("no LSN: {stop}")))?;
         let mut targets = ledger.targets(after, count, range.random.below(1 << 32))?;
         targets.push(Target::Latest);
         let listed = json(&range.site.seawall(["list", "--json"])?.expect_code(0)?)?;
-        let backups = listed["backups"].as_array().map_or(0, Vec::len);
+        let backups = Stops::of(&listed)?;
         for target in &targets {
             let expected = ledger.expected_at(target)?;
             let mut arguments = target.arguments();
-            if matches!(target, Target::Xid { .. } | Target::RestorePoint(_)) {
-                arguments.extend(["--backup".to_owned(), id.clone()]);
+            if let Some(lsn) = named_place(&ledger, target) {
+                arguments.extend(["--backup".to_owned(), backups.before(lsn)?.to_owned()]);
             }
             let line: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let server = range.site.restored(&line).context(|| format!("{target:?}"))?;
             judge(server, &expected).context(|| format!("{target:?}"))?;
         }
-        println!("{} targets right, over {backups} backups", targets.len());
+        println!("{} targets right, over {} backups", targets.len(), backups.0.len());
         Ok(())
+    }
+}
+
+/// Where each backup stops, and its name.
+struct Stops(BTreeMap<PgLsn, String>);
+
+impl Stops {
+    fn of(listed: &Value) -> Result<Self> {
+        let one = |backup: &Value| {
+            Some((backup["stop"].as_str()?.parse().ok()?, backup["backup"].as_str()?.to_owned()))
+        };
+        let all = listed["backups"].as_array().map(|all| all.iter().map(one).collect::<Option<_>>());
+        all.flatten().map(Self).ok_or_else(|| Failure::new(format!("no backups that stop in {listed}")))
+    }
+
+    /// The last one that stops before a place in WAL: from the first one on, twenty minutes of WAL are more than a recovery's time.
+    fn before(&self, lsn: PgLsn) -> Result<&str> {
+        let found = self.0.range(..=lsn).next_back();
+        found.map(|(_, id)| id.as_str()).ok_or_else(|| Failure::new(format!("no backup stops before {lsn}")))
+    }
+}
+
+/// Where a target lies that does not say it itself: which backup comes before it has to be said then.
+fn named_place(ledger: &Ledger, target: &Target) -> Option<PgLsn> {
+    let wal = ledger.wal();
+    match target {
+        Target::Xid { xid, .. } => wal.ends.iter().find(|end| end.xid == *xid).map(|end| end.lsn),
+        Target::RestorePoint(name) => {
+            wal.restore_points.iter().find(|(known, _)| known == name).map(|(_, lsn)| *lsn)
+        }
+        _ => None,
     }
 }

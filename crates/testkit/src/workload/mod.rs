@@ -26,6 +26,7 @@ use std::time::Duration;
 pub use ledger::{Attempt, Fate, Ledger};
 pub use model::{Change, Model};
 pub use moment::Moment;
+pub use postgres::types::PgLsn;
 pub use random::Random;
 pub use target::Target;
 pub use wal::{Wal, WalRange, XactRecord};

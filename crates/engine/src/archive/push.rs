@@ -22,6 +22,7 @@ mod tell;
 use std::path::Path;
 use std::sync::Arc;
 
+use seawall_pg::wal::WalOf;
 use seawall_pg::wal_page::LONG_HEADER_BYTES;
 use seawall_pg::{History, SegmentName, Timeline, WalFileName};
 use seawall_repo::layout::{Named, Place};
@@ -30,12 +31,13 @@ use seawall_store::{Regions, World};
 
 use self::away::AwayRegions;
 use self::identity::{Ancestry, Identity, identify};
-use self::indexing::Plan;
+use self::indexing::{Plan, Told};
 use self::put::{Outcome, Putting, Stop};
 pub use self::report::{HeldBy, LackedBy, PushReport, Stored};
 use self::seal::Sealing;
 use self::source::WalSource;
 pub(crate) use self::tell::done_without;
+use super::index::keep_open_record;
 use super::place::adopted;
 use crate::backup::{host_name, now};
 use crate::error::{Error, Result};
@@ -147,7 +149,10 @@ async fn push_with(
             .hint("nothing was overwritten and PostgreSQL keeps its file; compare with the other regions, and move this copy out of the region by hand"));
         }
     };
-    findings.extend(outcome.not_indexed.as_ref().map(|why| not_indexed(&source, why)));
+    findings.extend(
+        outcome.told.as_ref().and_then(|told| told.alarm.as_deref()).map(|why| not_indexed(&source, why)),
+    );
+    findings.extend(keep_open(repository, &source, outcome.told.as_ref()));
     let behind = outcome.failed.iter().filter(|(region, _)| !outcome.away.contains(region));
     findings.extend(behind.map(|(region, why)| {
         Finding {
@@ -247,6 +252,19 @@ fn not_indexed(source: &WalSource, why: &str) -> Finding {
                 .to_owned(),
         ),
     }
+}
+
+/// Keeps the record that goes on behind a segment for the push of the next one.
+fn keep_open(repository: &Repository, source: &WalSource, told: Option<&Told>) -> Option<Finding> {
+    let WalFileName::Segment(segment) = source.file else { return None };
+    let (of, open) = (WalOf::by(&source.control), told.and_then(|told| told.open.clone()));
+    let random = repository.world().random.as_ref();
+    let kept = keep_open_record(&source.data_directory, of, segment, open, random);
+    kept.err().map(|why| Finding {
+        id: "archive.open-record-not-kept",
+        what: format!("the record that goes on behind {segment} could not be kept for the next push: {why}"),
+        hint: Some("recovery is not affected; the next backup may have to read every page".to_owned()),
+    })
 }
 
 fn facts(repository: &Repository, place: Place, source: &WalSource) -> Result<WalFacts> {

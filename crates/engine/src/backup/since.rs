@@ -259,7 +259,7 @@ impl Since<'_> {
 
     async fn local(&self, segment: SegmentName) -> Result<SegmentIndex, String> {
         let of = WalOf::by(self.control);
-        let directory: PathBuf = self.data_directory.join("pg_wal");
+        let directory: PathBuf = self.data_directory.to_owned();
         let (history, start) = (self.history.clone(), self.start);
         let work = tokio::task::spawn_blocking(move || {
             index_of_file(of, &directory, segment, &history, Some(start))

@@ -11,6 +11,7 @@ use seawall_repo::map::{PathProblem, check_path};
 use seawall_repo::relation_list::is_made;
 
 use crate::archive::fetch::MEMORY_FILE_NAME;
+use crate::archive::index::OPEN_RECORD_FILE_NAME;
 use crate::archive::plan_file::PLAN_FILE_NAME;
 
 /// Under this, files from outside the data directory stand.
@@ -51,7 +52,7 @@ pub enum NameError {
 }
 
 /// Files that a restore decides itself, relative to the data directory.
-const OWN_FILES: [&str; 9] = [
+const OWN_FILES: [&str; 10] = [
     "global/pg_control",
     "backup_label",
     "tablespace_map",
@@ -61,6 +62,7 @@ const OWN_FILES: [&str; 9] = [
     "postmaster.opts",
     PLAN_FILE_NAME,
     MEMORY_FILE_NAME,
+    OPEN_RECORD_FILE_NAME,
 ];
 
 /// Where a path of a backup belongs.

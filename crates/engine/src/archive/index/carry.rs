@@ -8,9 +8,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::opening::is_filled;
-use seawall_pg::wal::{Joiner, Keep, WalOf, WalWalk, Walked};
+use seawall_pg::wal::{Joiner, Keep, WalEnded, WalOf, WalWalk, Walked};
 use seawall_pg::{History, Lsn, SegmentName, SegmentNo, WalFileName};
+
+use super::open_record::OpenRecord;
+use super::opening::is_filled;
 
 const PAGE_BYTES: u64 = seawall_pg::PAGE_BYTES as u64;
 /// What is read first of a segment's end: nearly every record that is open there begins in it.
@@ -21,10 +23,19 @@ const SEGMENTS_MAX: usize = 1024;
 /// A record that is open where a segment begins.
 #[derive(Debug)]
 pub(crate) struct Carry {
-    /// Where it begins.
-    pub(super) start: Lsn,
     /// What there is of it.
+    pub(super) record: OpenRecord,
+    /// The same, put together.
     pub(super) joiner: Joiner,
+    /// Whether the segments before say so themselves: then one that does not go on with it is at fault.
+    pub(super) sure: bool,
+}
+
+impl Carry {
+    /// Where the record begins.
+    pub(super) fn start(&self) -> Lsn {
+        self.record.begun.start
+    }
 }
 
 /// What is open where `segment` begins, by the files beside it in `directory`. `history` is that of the segment's timeline.
@@ -43,6 +54,9 @@ pub(crate) fn find_carry(
         if let Some(carry) = begun(of, &end, &middles) {
             return Some(carry);
         }
+        if is_empty(&end) {
+            return None;
+        }
         let whole = walk_end(of, &file, number, of.size.bytes())?;
         if let Some(carry) = begun(of, &whole, &middles) {
             return Some(carry);
@@ -56,14 +70,28 @@ pub(crate) fn find_carry(
     None
 }
 
+/// Whether a segment's end was never written, for a switch closed it: then nothing is open there.
+fn is_empty(end: &Walked) -> bool {
+    matches!(end.ended, WalEnded::NothingWritten { .. }) && end.records == 0 && end.continuation.is_none()
+}
+
 /// The record that is open where a segment begins, once the one before it was walked.
 pub(crate) fn carry_of(of: WalOf, before: &Walked) -> Option<Carry> {
     begun(of, before, &[])
 }
 
+/// The segment before another one, of the timeline that wrote it. `history` is that of the later one's timeline.
+pub(super) fn name_before(of: WalOf, segment: SegmentName, history: &History) -> Option<SegmentName> {
+    name_of(of, segment.number(of.size).ok()?.prev()?, history)
+}
+
+fn name_of(of: WalOf, number: SegmentNo, history: &History) -> Option<SegmentName> {
+    SegmentName::new(history.timeline_of_segment(number, of.size), number, of.size).ok()
+}
+
 /// The segment's file, of the timeline that wrote it.
 pub(super) fn open(of: WalOf, directory: &Path, number: SegmentNo, history: &History) -> Option<File> {
-    let name = SegmentName::new(history.timeline_of_segment(number, of.size), number, of.size).ok()?;
+    let name = name_of(of, number, history)?;
     let file = File::open(directory.join(WalFileName::Segment(name).to_string())).ok()?;
     let whole = file.metadata().ok()?.len() == of.size.bytes();
     whole.then_some(file)
@@ -85,11 +113,9 @@ pub(super) fn walk_end(of: WalOf, file: &File, number: SegmentNo, bytes: u64) ->
 
 /// The record left open at the end of a walk, with the middles of later segments joined, newest first in `middles`.
 fn begun(of: WalOf, end: &Walked, middles: &[Walked]) -> Option<Carry> {
-    let open = end.unfinished.as_ref()?;
-    let mut joiner = Joiner::begin(of.version, open).ok()?;
+    let mut record = OpenRecord::begun(end.unfinished.clone()?);
     for middle in middles.iter().rev() {
-        let rest = middle.continuation.as_ref()?;
-        joiner.add(rest.remaining, &rest.piece).ok()?;
+        record = record.behind(middle.continuation.as_ref()?);
     }
-    Some(Carry { start: open.start, joiner })
+    record.carry(of, true)
 }

@@ -13,6 +13,7 @@ mod carry;
 mod gather;
 mod link;
 mod local;
+mod open_record;
 mod opening;
 mod pages;
 mod segment;
@@ -21,6 +22,7 @@ pub(crate) use ahead::Ahead;
 pub(crate) use carry::{carry_of, find_carry};
 pub(crate) use link::Before;
 pub(crate) use local::index_of_file;
+pub(crate) use open_record::{OPEN_RECORD_FILE_NAME, OpenRecord, keep_open_record, kept_open_record};
 pub(crate) use segment::{Indexed, Indexer, NotIndexed};
 
 #[cfg(test)]

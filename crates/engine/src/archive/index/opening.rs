@@ -10,6 +10,7 @@ use seawall_repo::wal_index::Begins;
 
 use super::carry::Carry;
 use super::gather::Gather;
+use super::open_record::OpenRecord;
 use super::segment::NotIndexed;
 
 const XLOG_SWITCH: u8 = 0x40;
@@ -37,17 +38,28 @@ enum Joined {
 
 impl Opening {
     pub(super) fn new(of: WalOf, carry: Option<Carry>) -> Self {
-        Self { of, start: carry.as_ref().map(|carry| carry.start), carry, joined: Joined::Not }
+        Self { of, start: carry.as_ref().map(Carry::start), carry, joined: Joined::Not }
     }
 
-    /// Takes as much of the next pages as belongs to the open record.
+    /// Takes as much of the next pages as belongs to the open record. One that was only kept and does not fit is forgotten.
     pub(super) fn take(&mut self, at: Lsn, bytes: &[u8], gather: &mut Gather) -> Result<(), NotIndexed> {
+        let Some(sure) = self.carry.as_ref().map(|carry| carry.sure) else { return Ok(()) };
+        match self.go_on(at, bytes, gather) {
+            Err(NotIndexed::Rest { .. }) if !sure => {
+                (self.carry, self.start) = (None, None);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn go_on(&mut self, at: Lsn, bytes: &[u8], gather: &mut Gather) -> Result<(), NotIndexed> {
         let Some(carry) = &mut self.carry else { return Ok(()) };
         let pages = pages_of_rest(carry.joiner.missing(), self.of.size.offset_of(at) == 0);
         let mut walk = WalWalk::new(self.of, at, Keep::Meaning);
         walk.take(bytes.get(..pages.saturating_mul(PAGE_BYTES)).unwrap_or(bytes), &mut |_| {});
         let walked = walk.finish();
-        let start = carry.start;
+        let start = carry.start();
         let unfit = |why: &dyn std::fmt::Display| NotIndexed::Rest { at: start, why: why.to_string() };
         if walked.begins_with_overwrite || walked.overwritten > 0 {
             self.carry = None;
@@ -75,6 +87,15 @@ impl Opening {
     /// Where the switch begins that ends here.
     pub(super) fn switch(&self) -> Option<Lsn> {
         self.start.filter(|_| self.joined == Joined::Switch)
+    }
+
+    /// What is open at the end of the segment, as far as it is known.
+    pub(super) fn left_open(&self, walked: &Walked) -> Option<OpenRecord> {
+        if let Some(open) = &walked.unfinished {
+            return Some(OpenRecord::begun(open.clone()));
+        }
+        let carry = self.carry.as_ref().filter(|_| is_filled(walked))?;
+        Some(carry.record.clone().behind(walked.continuation.as_ref()?))
     }
 
     /// How the segment begins.

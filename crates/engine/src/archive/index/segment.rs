@@ -8,6 +8,7 @@ use seawall_repo::wal_index::{Begins, Ends, FirstRecord, SegmentIndex};
 use super::ahead::Ahead;
 use super::carry::Carry;
 use super::gather::Gather;
+use super::open_record::OpenRecord;
 use super::opening::{Opening, is_filled};
 
 /// A segment's index, and what its transactions did.
@@ -17,6 +18,8 @@ pub(crate) struct Indexed {
     pub(crate) index: SegmentIndex,
     /// Encoded transactions.
     pub(crate) transactions: Vec<u8>,
+    /// The record that goes on behind the segment, where what it changes is not told already.
+    pub(crate) open: Option<OpenRecord>,
 }
 
 /// Why a segment gets no index. It is stored all the same.
@@ -73,6 +76,11 @@ impl Indexer {
                 *records += 1;
             }
         });
+    }
+
+    /// Whether every record that begins before `enough` was taken, and at least one.
+    pub(crate) fn is_past(&self, enough: Lsn) -> bool {
+        self.walk.position() > enough && self.records > 0
     }
 
     /// The index, once all of the segment was taken. `ahead` is where a record that goes on behind it may be read to its end.
@@ -132,9 +140,11 @@ impl Indexer {
             index.changes.join(&changes);
             index.ends = Ends::Beginning { of, told: true };
         }
+        let untold = matches!(index.ends, Ends::Beginning { told: false, .. });
+        let open = untold.then(|| self.opening.left_open(&walked)).flatten();
         let transactions = self.gather.transactions;
         let transactions = transactions.finish(&told.activity, told.left_out, told.left_out_rows_most);
-        Ok((Indexed { index, transactions }, early))
+        Ok((Indexed { index, transactions, open }, early))
     }
 }
 

@@ -265,6 +265,116 @@ pub(crate) fn index_with_ahead(number: u64, bytes: &[u8], beside: &Path, carried
     indexer.finish(Some(&ahead)).unwrap().index
 }
 
+/// The indexes of segments that lie apart, each handed what was kept when the one before it was done.
+fn indexes_by_what_is_kept(files: &[(u64, Vec<u8>)], data: &Path, each: &mut dyn FnMut(u64)) -> Vec<Indexed> {
+    let history = History::root(Timeline::FIRST);
+    let world = World::system();
+    let one = |(number, bytes): &(u64, Vec<u8>)| {
+        each(*number);
+        let carry = kept_open_record(data, of(), name(*number), &history);
+        let mut indexer = Indexer::new(of(), SegmentNo(*number).first_lsn(of().size).unwrap(), carry);
+        indexer.take(bytes);
+        let indexed = indexer.finish(None).unwrap();
+        keep_open_record(data, of(), name(*number), indexed.open.clone(), world.random.as_ref()).unwrap();
+        indexed
+    };
+    files.iter().map(one).collect()
+}
+
+/// Of a record that spans segments hardly anything but its headers and main data is kept; a mebibyte of those is the bound.
+fn is_kept(step: &Step) -> bool {
+    !matches!(step, Step::Blocks(_, bytes) if *bytes >= 900_000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn segments_that_lie_apart_are_joined_by_what_was_kept(steps in proptest::collection::vec(any_step(), 1..120)) {
+        let mut steps: Vec<Step> = steps.into_iter().filter(is_kept).collect();
+        steps.push(Step::Switch);
+        let (writer, written) = write(&steps);
+        let (directory, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let all = joined(&indexes_by_what_is_kept(&files(&writer, directory.path()), data.path(), &mut |_| {}));
+        prop_assert!(all.is_whole());
+        prop_assert_eq!((&all.changes, all.records), (&written.changes, written.records));
+        prop_assert!(!data.path().join(OPEN_RECORD_FILE_NAME).exists(), "nothing is open behind a switch");
+    }
+}
+
+/// Two segments with a record between them, and a third of nothing but its middle.
+fn spanning(middle: bool) -> (Vec<(u64, Vec<u8>)>, Written) {
+    let length = if middle { 1_200_000 } else { 40_000 };
+    let steps = [
+        Step::Blocks(vec![9], (1 << 20) - 20_000),
+        Step::Blocks(vec![44, 45], length),
+        Step::Cut(200),
+        Step::Switch,
+    ];
+    let (writer, written) = write(&steps);
+    (files(&writer, tempfile::tempdir().unwrap().path()), written)
+}
+
+#[test]
+fn what_was_kept_is_believed_only_as_its_checksum_says_and_behind_its_own_segment() {
+    let (files, written) = spanning(false);
+    let all = |spoil: &dyn Fn(&Path)| {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join(OPEN_RECORD_FILE_NAME);
+        joined(&indexes_by_what_is_kept(&files, data.path(), &mut |number| {
+            if number > FIRST {
+                spoil(&file);
+            }
+        }))
+    };
+    let sound = all(&|_| {});
+    assert!(sound.is_whole() && sound.changes == written.changes);
+    let edited = |from: &str, to: &str| {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        move |file: &Path| {
+            let text = std::fs::read_to_string(file).unwrap();
+            assert!(text.contains(&from), "{text}");
+            std::fs::write(file, text.replacen(&from, &to, 1)).unwrap();
+        }
+    };
+    // Whole, and still not what belongs there.
+    let anew = |from: &str, to: &str| {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        move |file: &Path| {
+            let text = std::fs::read_to_string(file).unwrap();
+            let text = text.split_once('\n').unwrap().1.replacen(&from, &to, 1);
+            std::fs::write(file, format!("{}\n{text}", blake3::hash(text.as_bytes()))).unwrap();
+        }
+    };
+    let spoilers: [&dyn Fn(&Path); 7] = [
+        &|file| std::fs::remove_file(file).unwrap(),
+        &|file| std::fs::write(file, "").unwrap(),
+        &edited(",3,3,3,", ",3,4,3,"),
+        &anew("\"front\":[", "\"front\":[7,"),
+        &anew("\"crc\":", "\"crc\":1"),
+        &anew("\"system\":\"75\"", "\"system\":\"76\""),
+        &anew(&name(FIRST).to_string(), &name(FIRST + 5).to_string()),
+    ];
+    for (number, spoiler) in spoilers.iter().enumerate() {
+        let found = all(spoiler);
+        assert_eq!(found.untold.len(), 1, "{number}");
+        assert_eq!(
+            found.changes.pages() + 2,
+            written.changes.pages(),
+            "{number}: it lacks the record's pages alone"
+        );
+    }
+}
+
+#[test]
+fn of_a_record_too_long_to_keep_nothing_is_kept() {
+    let (files, _) = spanning(true);
+    let data = tempfile::tempdir().unwrap();
+    let indexed = indexes_by_what_is_kept(&files, data.path(), &mut |_| {});
+    assert!(indexed.iter().any(|one| one.open.is_some()));
+    assert_eq!(joined(&indexed).untold.len(), 1);
+}
+
 /// A server recycles a segment before the next one is full: still nothing is missed.
 #[test]
 fn what_goes_on_in_the_next_segment_is_told_while_both_are_there() {

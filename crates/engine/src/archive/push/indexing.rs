@@ -13,7 +13,7 @@ use seawall_repo::wal_object::Indexed;
 
 use super::identity::Identity;
 use super::source::WalSource;
-use crate::archive::index::{Ahead, Indexer, find_carry};
+use crate::archive::index::{Ahead, Indexer, OpenRecord, find_carry, kept_open_record};
 
 /// A header has room for a sentence, not for whatever a damaged file makes an error say.
 const REASON_CHARS_MAX: usize = 300;
@@ -43,6 +43,8 @@ pub(super) struct Told {
     pub(super) index: Indexed,
     /// Why a segment has none, where it should have one.
     pub(super) alarm: Option<String>,
+    /// The record that goes on behind it, for the push of the next segment.
+    pub(super) open: Option<OpenRecord>,
 }
 
 impl Told {
@@ -52,7 +54,7 @@ impl Told {
 
     fn failed(why: &str) -> Self {
         let reason: String = why.chars().take(REASON_CHARS_MAX).collect();
-        Self { index: Indexed::Not(reason.clone()), alarm: Some(reason) }
+        Self { index: Indexed::Not(reason.clone()), alarm: Some(reason), open: None }
     }
 }
 
@@ -87,7 +89,9 @@ impl Plan {
             Err(error) => return Indexing::Not(Told::failed(&error.to_string())),
         };
         let beside = source.path.parent().map(PathBuf::from).unwrap_or_default();
-        let indexer = Indexer::new(of, first, find_carry(of, &beside, name, history));
+        let carry = find_carry(of, &beside, name, history);
+        let carry = carry.or_else(|| kept_open_record(&source.data_directory, of, name, history));
+        let indexer = Indexer::new(of, first, carry);
         let ahead = Ahead { of, directory: beside, segment: name, clock: Arc::clone(&source.clock) };
         Indexing::Segment(Box::new((indexer, ahead)))
     }
@@ -110,17 +114,18 @@ impl Indexing {
             Self::Segment(segment) => *segment,
         };
         match guarded(|| encoded(indexer, &ahead)) {
-            Some(Ok(index)) => Told { index, alarm: None },
+            Some(Ok((index, open))) => Told { index, alarm: None, open },
             Some(Err(why)) => Told::failed(&why),
             None => Told::panicked(),
         }
     }
 }
 
-fn encoded(indexer: Indexer, ahead: &Ahead) -> Result<Indexed, String> {
+fn encoded(indexer: Indexer, ahead: &Ahead) -> Result<(Indexed, Option<OpenRecord>), String> {
     let made = indexer.finish(Some(ahead)).map_err(|error| error.to_string())?;
     let front = made.index.encode().map_err(|error| error.to_string())?;
-    Indexed::new(front, made.transactions).map_err(|error| error.to_string())
+    let index = Indexed::new(front, made.transactions).map_err(|error| error.to_string())?;
+    Ok((index, made.open))
 }
 
 /// What `work` gives; none where it panicked, which is a fault of this program.

@@ -18,7 +18,7 @@ use seawall_store::{
 
 use super::away::{Away, AwayRegions};
 use super::existing::{Digested, Found, compare};
-use super::indexing::Plan;
+use super::indexing::{Plan, Told};
 use super::report::Stored;
 use super::rule;
 use super::seal::Sealing;
@@ -41,8 +41,8 @@ pub(super) struct Outcome {
     pub(super) returned: Vec<(RegionName, Away)>,
     /// Bytes of the objects as sealed.
     pub(super) sealed_bytes: u64,
-    /// Why a segment was stored without an index of its records.
-    pub(super) not_indexed: Option<String>,
+    /// What was told of the records; none where it did not come to that.
+    pub(super) told: Option<Told>,
 }
 
 /// Why a push ends at once.
@@ -75,7 +75,7 @@ pub(super) struct Putting<'a> {
     untried: Vec<RegionName>,
     sealed_bytes: u64,
     plan: Arc<Plan>,
-    not_indexed: Option<String>,
+    told: Option<Told>,
 }
 
 /// A step of a push.
@@ -110,7 +110,7 @@ impl<'a> Putting<'a> {
             untried: Vec::new(),
             sealed_bytes: 0,
             plan: Arc::new(plan),
-            not_indexed: None,
+            told: None,
         }
     }
 
@@ -149,7 +149,7 @@ impl<'a> Putting<'a> {
             away,
             returned,
             sealed_bytes: self.sealed_bytes,
-            not_indexed: self.not_indexed,
+            told: self.told,
         })
     }
 
@@ -205,8 +205,8 @@ impl<'a> Putting<'a> {
     async fn put_whole(&mut self) -> Step<Answers> {
         let (source, sealing, plan) =
             (Arc::clone(&self.source), self.sealing.clone(), Arc::clone(&self.plan));
-        let (object, alarm) = away(move || sealing.seal_whole(&source, &plan)).await?;
-        self.not_indexed = alarm;
+        let (object, told) = away(move || sealing.seal_whole(&source, &plan)).await?;
+        self.told = Some(told);
         let source = Arc::clone(&self.source);
         self.put(object, &move |key: &DigestKey| source.digest(key)).await
     }
@@ -237,7 +237,7 @@ impl<'a> Putting<'a> {
         }
         let told = away(move || Ok(indexing.finish())).await?;
         let object = self.sealing.seal_parted(&digests, whole.finish(), self.source.bytes, &told.index)?;
-        self.not_indexed = told.alarm;
+        self.told = Some(told);
         let source = Arc::clone(&self.source);
         self.put(object, &move |key: &DigestKey| source.digest(key)).await
     }

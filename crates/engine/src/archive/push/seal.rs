@@ -4,7 +4,7 @@ use seawall_repo::keys::Digest;
 use seawall_repo::object::SealedObject;
 use seawall_repo::wal_object::{Indexed, PlainRead, WalBuildError, WalFacts, WalSealer};
 
-use super::indexing::Plan;
+use super::indexing::{Plan, Told};
 use super::source::WalSource;
 use crate::error::{Error, Result};
 use crate::repository::{Levels, Repository, WorldEntropy};
@@ -17,18 +17,14 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    /// A whole file, its records indexed while it is read. Why it has no index, where it should have one.
-    pub(super) fn seal_whole(
-        &self,
-        source: &WalSource,
-        plan: &Plan,
-    ) -> Result<(SealedObject, Option<String>)> {
+    /// A whole file, its records indexed while it is read; what was told of them.
+    pub(super) fn seal_whole(&self, source: &WalSource, plan: &Plan) -> Result<(SealedObject, Told)> {
         let mut indexing = plan.begin(source);
         let read = self.read(source, 0, &mut |plain| indexing.take(plain))?;
         let told = indexing.finish();
         let mut entropy = WorldEntropy::new(self.repository.world());
         let sealed = self.sealer(&told.index)?.seal_read(&read, &mut entropy);
-        Ok((sealed.map_err(|error| self.unsealed(error))?, told.alarm))
+        Ok((sealed.map_err(|error| self.unsealed(error))?, told))
     }
 
     /// A part of a file; `each` gets its bytes in order.

@@ -25,6 +25,7 @@ const TEXT_BYTES_MAX: u64 = 4 << 20;
 /// A WAL file that is to be stored.
 #[derive(Debug)]
 pub(super) struct WalSource {
+    pub(super) data_directory: PathBuf,
     pub(super) path: PathBuf,
     pub(super) file: WalFileName,
     pub(super) control: ControlFile,
@@ -45,7 +46,14 @@ impl WalSource {
                 format!("{} is not an ordinary file", path.display()),
             ));
         }
-        let source = Self { path, file, control, bytes: metadata.len(), clock: Arc::clone(&world.clock) };
+        let source = Self {
+            data_directory: data_directory.to_owned(),
+            path,
+            file,
+            control,
+            bytes: metadata.len(),
+            clock: Arc::clone(&world.clock),
+        };
         source.check_length()?;
         Ok(source)
     }

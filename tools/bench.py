@@ -560,6 +560,11 @@ class Growing:
         self.rows += more
         return self.settle()
 
+    def clean(self):
+        """Nothing of the last change is left to do, so that the next one's pages are all that change."""
+        self.cluster.sql("vacuum grows")
+        self.settle()
+
     def change(self, rows):
         """Changes so many rows, spread over the table."""
         self.cluster.sql(f"update grows set t = reverse(t) where i % {self.rows // rows} = 1")
@@ -585,6 +590,9 @@ def sizes_part():
         for gigabytes in GIGABYTES:
             full += size_rows(cluster, measure, gigabytes, grown.grow(gigabytes))
             for what, rows in grown.changes():
+                grown.clean()
+                cluster.seawall_backup(measure, "before")
+                cluster.pgbackrest_backup(measure, "before", "incr")
                 data, name = grown.change(rows), f"{what}, {gigabytes}"
                 cluster.seawall_backup(measure, name)
                 cluster.pgbackrest_backup(measure, name, "incr")
@@ -610,14 +618,14 @@ def changes_part():
         grown.set_up(others=False)
         for gigabytes in GIGABYTES:
             grown.grow(gigabytes)
-            cluster.seawall_backup(measure, "before")
-            sh(*words, "-D", fresh(base))
             for what, rows in grown.changes():
+                grown.clean()
+                cluster.seawall_backup(measure, "before")
+                sh(*words, "-D", fresh(base))
                 data, name = grown.change(rows), f"{what}, {gigabytes}"
                 cluster.seawall_backup(measure, name)
                 measure.run(name, theirs, [*words, f"--incremental={base}/backup_manifest", "-D", fresh(more)], server=cluster.pid)
                 measure.rows[name][theirs][-1]["stored"] = size(more) / 1e6
-                base, more = more, base
                 changed += change_rows(measure.rows[name], data, what)
         print(f"\n## Backup after a change, as the cluster grows, beside PostgreSQL's own\n\n{sh(PG17 / 'postgres', '--version').strip()}; the table and the changes are those above; each builds on its own last one.\n")
         print_changes(changed)

@@ -56,6 +56,14 @@ impl ClockedStore {
         self.away.store(away, Ordering::Relaxed);
     }
 
+    /// Exchanges an object's bytes without a trace, as damage does: it is as old as it was.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn spoil(&self, location: &Path, bytes: Vec<u8>) -> Result<()> {
+        self.inner.put_opts(location, bytes.into(), PutOptions::default()).await.map(drop)
+    }
+
     /// Refuses every deletion with these words until then: a bucket's lock.
     pub fn lock_until(&self, unix_us: i64, words: &str) {
         *self.locked.lock().unwrap_or_else(PoisonError::into_inner) = Some((unix_us, words.to_owned()));

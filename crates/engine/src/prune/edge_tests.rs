@@ -171,6 +171,30 @@ async fn what_was_taken_back_while_a_region_was_away_is_taken_back_there_too() {
     }
 }
 
+/// Of a backup whose manifest cannot be read nobody knows what it uses. While a region is away that may have a good copy, with which sync
+/// heals, nothing is condemned; where every region was asked, the backup is lost, and its WAL is nobody's.
+#[tokio::test]
+async fn nothing_is_condemned_while_a_region_is_away_that_may_heal_a_manifest() {
+    let (bench, ids) = days(6).await;
+    let manifest = Named::Manifest { place: bench.place(), backup: ids[3] }.to_name();
+    for lost in [false, true] {
+        let store = &bench.memories[1];
+        let path = manifest.as_str().into();
+        let mut bytes = store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+        bytes[150] ^= 0x10;
+        store.spoil(&path, bytes).await.unwrap();
+        if lost {
+            bench.memories[0].delete(&path).await.unwrap();
+        }
+        bench.memories[0].set_away(!lost);
+        let report = pruned(&bench, &rules(2)).await;
+        bench.memories[0].set_away(false);
+        let told = report.kept_back.iter().any(|why| why.contains("which may have a good copy"));
+        let nothing = report.newly_condemned == 0 && report.condemned.wal.objects == 0;
+        assert_eq!((nothing, told), (!lost, !lost), "lost: {lost}: {report:?}");
+    }
+}
+
 /// A region that was away when a hold was added gets it from the next prune, and so its release; asked alone before that, it knows of none.
 #[tokio::test]
 async fn a_hold_and_its_release_reach_a_region_that_was_away_with_the_next_prune() {

@@ -136,8 +136,8 @@ pub(super) fn needed(seen: &PlaceSeen, decided: &Decided<'_>, bodies: &Bodies) -
             needed.add_backup(header, bodies);
         }
     }
-    needed.folders.extend(&seen.unbelieved);
-    needed.manifests.extend(&seen.unbelieved);
+    needed.folders.extend(seen.unbelieved.keys());
+    needed.manifests.extend(seen.unbelieved.keys());
     needed.add_running(seen, decided.now);
     needed.add_fresh_orphans(seen, decided.now);
     needed.add_wal(decided);

@@ -121,7 +121,7 @@ pub(super) fn plan(seen: &Seen, settled: &Settled) -> Vec<PlacePlan> {
                 .filter(|(of, _)| *of == system)
                 .map(|(_, timeline)| *timeline)
                 .collect(),
-            keep_all: keep_all.clone(),
+            keep_all: keep_all.clone().or_else(|| place.keeps_all_meanwhile(&seen.broken)),
             now: seen.now,
         };
         let needed = needed(place, &decided, &settled.bodies);

@@ -44,6 +44,17 @@ pub struct Unreached {
     pub why: String,
 }
 
+/// A backup whose manifest is not believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbelieved {
+    /// Whose.
+    pub place: Place,
+    /// Which.
+    pub id: BackupId,
+    /// Nobody who may signed it; otherwise no copy that could be read is what its writer signed.
+    pub is_of_a_stranger: bool,
+}
+
 /// All backups of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -54,7 +65,7 @@ pub struct Catalog {
     /// Manifests that were not believed.
     pub refused: Vec<Finding>,
     /// The backups of those manifests.
-    pub unbelieved: Vec<(Place, BackupId)>,
+    pub unbelieved: Vec<Unbelieved>,
 }
 
 /// A region whose next name comes so much later than another region's is told as unreached, not waited for.
@@ -124,7 +135,11 @@ impl Repository {
             match (entry, name.named()) {
                 (Ok(entry), _) => catalog.backups.extend(entry),
                 (Err(error), Named::Manifest { backup, .. }) if error.kind() != crate::Kind::Unavailable => {
-                    catalog.unbelieved.push((place.clone(), *backup));
+                    catalog.unbelieved.push(Unbelieved {
+                        place: place.clone(),
+                        id: *backup,
+                        is_of_a_stranger: super::is_of_a_stranger(&error),
+                    });
                     catalog.refused.push(refused_manifest(&name, &error.to_string()));
                 }
                 (Err(error), _) => return Err(error),

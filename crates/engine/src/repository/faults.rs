@@ -118,3 +118,8 @@ fn of_trust(fault: &TrustError) -> (Kind, &'static str, Option<&'static str>) {
         _ => (Kind::Data, "repository.forged", Some(FORGED)),
     }
 }
+
+/// Whether an object is not believed because of who signed it, not because of its state.
+pub(crate) fn is_of_a_stranger(error: &Error) -> bool {
+    matches!(error.id(), "repository.writer-unknown" | "repository.writer-without-right")
+}

@@ -19,6 +19,7 @@ mod write;
 pub(crate) use catalog::unlistable;
 pub use catalog::{BackupEntry, Catalog, Unreached};
 pub use entropy::WorldEntropy;
+pub(crate) use faults::is_of_a_stranger;
 pub use faults::{not_served, object_error};
 pub use handle::Repository;
 pub(crate) use handle::{COPY_MISSING, COPY_WRONG};

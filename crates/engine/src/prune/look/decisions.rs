@@ -14,11 +14,11 @@ use seawall_store::RegionName;
 use serde::de::DeserializeOwned;
 
 use super::listing::{Broken, each};
-use super::{is_of_a_stranger, not_believed};
+use super::not_believed;
 use crate::error::{Kind, Result};
 use crate::monitor::Finding;
 use crate::prune::GRACE_FLOOR;
-use crate::repository::Repository;
+use crate::repository::{Repository, is_of_a_stranger};
 use crate::retention::Span;
 
 /// A tombstone.

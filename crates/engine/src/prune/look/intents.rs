@@ -12,10 +12,10 @@ use seawall_repo::records::Intent;
 use seawall_repo::time::Time;
 
 use super::listing::{Broken, each};
-use super::{is_of_a_stranger, not_believed};
+use super::not_believed;
 use crate::error::{Kind, Result};
 use crate::monitor::Finding;
-use crate::repository::Repository;
+use crate::repository::{Repository, is_of_a_stranger};
 use crate::retention::Span;
 
 /// How long a word counts after it was given.

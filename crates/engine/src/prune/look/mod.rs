@@ -26,7 +26,7 @@ pub(super) use intents::{DEAD_AFTER, IntentsSeen};
 pub(super) use listing::Broken;
 pub(super) use wal::WalSeen;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::monitor::Finding;
 use crate::repository::{BackupEntry, Repository, unlistable};
 use crate::retention::Lineage;
@@ -40,7 +40,8 @@ pub(super) struct PlaceSeen {
     /// In the order of positions.
     pub(super) backups: Vec<BackupEntry>,
     /// Backups whose manifests are there and not believed: what lies in their folders is left alone.
-    pub(super) unbelieved: BTreeSet<BackupId>,
+    /// Whether a stranger signed it; others are damaged in every region that could be asked.
+    pub(super) unbelieved: BTreeMap<BackupId, bool>,
     /// Backups of whose manifests only heal copies are left: the backups are gone.
     pub(super) healed_only: BTreeSet<BackupId>,
     pub(super) folders: BTreeMap<BackupId, Folder>,
@@ -49,6 +50,18 @@ pub(super) struct PlaceSeen {
     pub(super) tombstones: Vec<TombstoneSeen>,
     /// What is left of tombstones that are gone, and since when.
     pub(super) strays: Vec<(ObjectName, Time)>,
+}
+
+impl PlaceSeen {
+    /// Why nothing of it may be condemned for now: a region that cannot be asked may have the good copy of a manifest, and nobody else
+    /// says what that backup uses.
+    pub(super) fn keeps_all_meanwhile(&self, broken: &Broken) -> Option<String> {
+        let damaged = self.unbelieved.iter().find(|(_, of_a_stranger)| !**of_a_stranger);
+        let ((id, _), region) = damaged.zip(broken.keys().next())?;
+        Some(format!(
+            "the manifest of backup {id} is damaged, and region {region}, which may have a good copy, cannot be asked"
+        ))
+    }
 }
 
 /// All of a cluster.
@@ -103,25 +116,16 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
         strange += unknown;
         let stones = decisions::tombstones(repository, &place, &[], &mut broken, &mut findings).await?;
         strange += stones.strange;
-        let unbelieved: BTreeSet<BackupId> =
-            catalog.unbelieved.iter().filter(|(of, _)| *of == place).map(|(_, id)| *id).collect();
-        // WAL that is left when the last backup has gone is counted as its tombstones counted.
-        let by_stones = || stones.seen.iter().find_map(|stone| stone.record.segment_size);
-        let size = match size {
-            Ok(None) => match by_stones() {
-                // Of a backup that nobody can read nobody knows what leads to it.
-                None if !unbelieved.is_empty() => Err("its backups' manifests cannot be believed".to_owned()),
-                None => size_by_wal(repository, &place).await?,
-                by_stones => Ok(by_stones),
-            },
-            known => known,
-        };
+        let refused = catalog.unbelieved.iter().filter(|one| one.place == place);
+        let unbelieved: BTreeMap<_, _> = refused.map(|one| (one.id, one.is_of_a_stranger)).collect();
+        let size = size_of_segments(repository, &place, size, &stones.seen, !unbelieved.is_empty()).await?;
         let (wal, unknown) = wal::wal(repository, &place, size, &mut broken).await?;
         strange += unknown;
         let mut there = heals::There { folders, wal, manifests: BTreeSet::new() };
         strange += there.add(repository, &place, &regions, &mut broken).await;
         let heals::There { folders, wal, manifests } = there;
-        let known = |id: &BackupId| unbelieved.contains(id) || backups.iter().any(|entry| entry.id == *id);
+        let known =
+            |id: &BackupId| unbelieved.contains_key(id) || backups.iter().any(|entry| entry.id == *id);
         let healed_only = manifests.into_iter().filter(|id| !known(id)).collect();
         places.push(PlaceSeen {
             lineage: Lineage { system: adoption.system, after: adoption.after, adopted: adoption.adopted },
@@ -141,6 +145,25 @@ pub(super) async fn look(repository: &Repository, now: Time) -> Result<Seen> {
     }
     findings.extend(repository.take_findings());
     Ok(Seen { now, regions, places, holds, policies, broken, strange, findings })
+}
+
+/// The segments' size: WAL that is left when the last backup has gone is counted as its tombstones counted.
+async fn size_of_segments(
+    repository: &Repository,
+    place: &Place,
+    by_backups: std::result::Result<Option<WalSegmentSize>, String>,
+    stones: &[TombstoneSeen],
+    some_unbelieved: bool,
+) -> Result<std::result::Result<Option<WalSegmentSize>, String>> {
+    if !matches!(by_backups, Ok(None)) {
+        return Ok(by_backups);
+    }
+    match stones.iter().find_map(|stone| stone.record.segment_size) {
+        // Of a backup that nobody can read nobody knows what leads to it.
+        None if some_unbelieved => Ok(Err("its backups' manifests cannot be believed".to_owned())),
+        None => size_by_wal(repository, place).await,
+        by_stones => Ok(Ok(by_stones)),
+    }
 }
 
 /// The segments' size where there is neither a backup nor a tombstone: as the segments say themselves.
@@ -167,11 +190,6 @@ fn segment_size(backups: &[BackupEntry]) -> std::result::Result<Option<WalSegmen
             Err(format!("backups speak of segments of {} and of {} bytes", first.bytes(), other.bytes()))
         }
     }
-}
-
-/// Whether a record is not believed because of who signed it, not because of its state.
-fn is_of_a_stranger(error: &Error) -> bool {
-    matches!(error.id(), "repository.writer-unknown" | "repository.writer-without-right")
 }
 
 fn not_believed(name: &ObjectName, why: &str) -> Finding {

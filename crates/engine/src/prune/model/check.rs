@@ -28,6 +28,7 @@ impl History {
 
     pub(super) async fn check(&mut self) {
         let mut all = Together::new();
+        self.look_for_lost().await;
         for index in 0..self.bench.memories.len() {
             let names = self.names_in(index).await;
             self.read_stones(index, &names).await;
@@ -80,7 +81,8 @@ impl History {
         let region = NAMES[index];
         let mut good = BTreeSet::new();
         for (id, (place, manifest)) in &self.manifests {
-            if !names.contains_key(Named::Manifest { place: place.clone(), backup: *id }.to_name().as_str()) {
+            let manifest_name = Named::Manifest { place: place.clone(), backup: *id }.to_name();
+            if !names.contains_key(manifest_name.as_str()) || self.is_lost(index, &manifest_name) {
                 continue;
             }
             for named in self.listed_by(*id, index) {
@@ -115,12 +117,14 @@ impl History {
                 self.story()
             );
         }
-        for name in names.keys() {
+        // A heal copy may come after its original has gone, and goes with the next prune.
+        for name in names.keys().filter(|name| ObjectName::parse(name).unwrap().healed().is_none()) {
             assert!(!self.gone[index].contains(name), "{}: {name} came back in {region}", self.story());
         }
         let before = std::mem::replace(&mut self.seen[index], names.keys().cloned().collect());
         for name in before.into_iter().filter(|name| !names.contains_key(name)) {
             let parsed = ObjectName::parse(&name).unwrap();
+            let parsed = parsed.healed().unwrap_or(parsed);
             let of_stones = matches!(
                 parsed.named(),
                 Named::Tombstone { .. } | Named::TombstoneDone { .. } | Named::TombstoneRevoked { .. }
@@ -212,6 +216,10 @@ impl History {
             match ObjectName::parse(name).unwrap().named() {
                 Named::Pack { backup, .. } | Named::Map { backup, .. } => {
                     assert!(needed.contains(backup), "{}: {name} is needed by nobody", self.story());
+                }
+                Named::Heal { .. } => {
+                    let original = ObjectName::parse(name).unwrap().healed().unwrap();
+                    assert!(all.contains(original.as_str()), "{}: {name} heals nothing", self.story());
                 }
                 Named::Intent { .. } => panic!("{}: {name} is still there", self.story()),
                 _ => {}

@@ -9,6 +9,8 @@ pub(super) struct Counts {
     pub(super) upgrades: u64,
     pub(super) mounts: u64,
     pub(super) copied: u64,
+    pub(super) damaged: u64,
+    pub(super) healed: u64,
     pub(super) refused: u64,
     pub(super) died: u64,
 }
@@ -21,6 +23,8 @@ impl Counts {
         self.upgrades += other.upgrades;
         self.mounts += other.mounts;
         self.copied += other.copied;
+        self.damaged += other.damaged;
+        self.healed += other.healed;
         self.refused += other.refused;
         self.died += other.died;
     }
@@ -33,6 +37,8 @@ impl Counts {
             self.upgrades,
             self.mounts,
             self.copied,
+            self.damaged,
+            self.healed,
             self.refused,
             self.died,
         ];

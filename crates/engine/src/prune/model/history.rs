@@ -41,7 +41,7 @@ pub(super) struct History {
     archiver: Repository,
     /// Each host's world, and how far its clock is ahead.
     pub(super) hosts: BTreeMap<&'static str, (World, Arc<AtomicI64>)>,
-    dice: Dice,
+    pub(super) dice: Dice,
     pub(super) policy: Policy,
     /// Whether a prune went by it.
     recorded: bool,
@@ -72,8 +72,12 @@ pub(super) struct History {
     pub(super) reached: BTreeMap<Instant, i64>,
     /// What all regions had together when they were looked at last.
     pub(super) together: Together,
-    counts: Counts,
-    trace: Vec<String>,
+    /// Objects that are damaged in a region.
+    pub(super) damaged: BTreeSet<(usize, String)>,
+    /// Those of them that nothing can heal any more.
+    pub(super) lost: BTreeSet<(usize, String)>,
+    pub(super) counts: Counts,
+    pub(super) trace: Vec<String>,
 }
 
 impl History {
@@ -118,6 +122,8 @@ impl History {
             ahead: ahead.iter().map(|ahead| i64::try_from(ahead.as_micros()).unwrap()).collect(),
             reached: BTreeMap::new(),
             together: Together::new(),
+            damaged: BTreeSet::new(),
+            lost: BTreeSet::new(),
             counts: Counts::default(),
             trace: Vec::new(),
         }
@@ -154,6 +160,7 @@ impl History {
             self.upgrade().await;
         }
         self.late_ones_arrive().await;
+        self.spoil().await;
         let schedule = Schedule::new(self.dice.below(u64::MAX));
         let mut chosen = Vec::new();
         for _ in 0..=self.dice.below(4) {
@@ -335,7 +342,10 @@ impl History {
                 self.counts.deleted +=
                     report.regions.iter().map(|region| region.deleted.objects()).sum::<u64>();
             }
-            Did::Synced(copied) => self.counts.copied += copied,
+            Did::Synced(copied, healed) => {
+                self.counts.copied += copied;
+                self.counts.healed += healed;
+            }
             Did::Refused(_) => self.counts.refused += 1,
             Did::Died(_) => self.counts.died += 1,
             _ => {}
@@ -407,6 +417,7 @@ impl History {
         }
         assert!(left.is_none(), "{}: still there: {left:?}", self.story());
         self.check_nothing_left().await;
+        self.check_all_heals().await;
         if self.lives.len() > 1 {
             self.outlive(&pruner).await;
         }
@@ -440,7 +451,7 @@ impl History {
     }
 }
 
-fn pick(dice: &Dice, of: u64) -> usize {
+pub(super) fn pick(dice: &Dice, of: u64) -> usize {
     usize::try_from(dice.below(of)).unwrap()
 }
 

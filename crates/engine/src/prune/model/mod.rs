@@ -2,17 +2,18 @@
 //! of how pruning works.
 //!
 //! What happens (`history`, `operations`): backups of two hosts with parents and adopted orphans, prunes and syncs side by side, mounts, holds, undoings, rules
-//! that change, deaths of backups and prunes between any two calls, processes that stop for days and go on; regions that are away and come back, with clocks of
+//! that change, objects that storage damages and syncs that heal them, deaths of backups and prunes between any two calls, processes that stop for days and go on; regions that are away and come back, with clocks of
 //! their own; hosts whose clocks jump; and of WAL (`lives`) promotions, old branches that go on, holes, late segments, an upgrade.
 //!
 //! What is held (`check`, `reach`), after every round, in the bare stores: whatever manifest is there, everything it lists is there too, and the
 //! WAL that makes it consistent; a region keeps a good backup; what is held stays; what a mount named stays until it ends; instants of the
 //! last day that could be reached still can; WAL goes on from the newest good backup; nothing comes back. In the end, when all is quiet:
-//! everything that nothing needs is gone, an old lineage too, and what is left is within the bounds of the rules. *Simulated*: packs and maps hold
+//! everything that nothing needs is gone, an old lineage too, whatever was damaged and is still there can be read in its own region, and what is left is within the bounds of the rules. *Simulated*: packs and maps hold
 //! their names, stores keep the clock of the test.
 
 mod check;
 mod counts;
+mod damage;
 mod history;
 mod lives;
 mod operations;

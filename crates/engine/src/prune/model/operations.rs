@@ -16,7 +16,7 @@ use crate::hold;
 use crate::monitor::Silent;
 use crate::prune::{PruneOptions, PruneReport, prune, undo};
 use crate::repository::Repository;
-use crate::sync::{SyncOptions, sync};
+use crate::sync::{Heal, SyncOptions, SyncReport, sync};
 
 /// What an operation did.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub(super) enum Did {
     Mounted(BackupId, Option<Vec<String>>),
     Held(RecordId, BackupId),
     Pruned(Box<PruneReport>),
-    /// So many objects were copied.
-    Synced(u64),
+    /// So many objects were copied, and so many healed.
+    Synced(u64, u64),
     Nothing,
     /// A prune, or an undoing, that ended between two of its calls.
     Died(u64),
@@ -44,12 +44,18 @@ impl std::fmt::Display for Did {
                 let deleted: u64 = report.regions.iter().map(|region| region.deleted.objects()).sum();
                 write!(f, "pruned {deleted}, {} tombstones", report.tombstones.len())
             }
-            Self::Synced(copied) => write!(f, "synced {copied}"),
+            Self::Synced(copied, healed) => write!(f, "synced {copied}, healed {healed}"),
             Self::Nothing => f.write_str("nothing"),
             Self::Died(steps) => write!(f, "a prune that died after {steps} steps"),
             Self::Refused(why) => write!(f, "refused: {why}"),
         }
     }
+}
+
+pub(super) fn synced(report: &SyncReport) -> Did {
+    let copied = |kind| report.regions.iter().map(|region| region.kind(kind).copied).sum::<u64>();
+    let all: u64 = report.regions.iter().map(|region| region.total().copied).sum();
+    Did::Synced(all - copied("heal"), copied("heal"))
 }
 
 /// Goes on for so many steps and ends where it stands, as a process does: nothing of it runs any more, not even what it would do when it fails.
@@ -157,8 +163,9 @@ impl History {
                 Ok(Did::Mounted(id, lost))
             }
             14 => {
-                let report = sync(repository, &SyncOptions::default(), Arc::new(Silent)).await?;
-                Ok(Did::Synced(report.regions.iter().map(|region| region.total().copied).sum()))
+                let heal = if dice.one_in(2) { vec![Heal::All] } else { Vec::new() };
+                let options = SyncOptions { heal, ..SyncOptions::default() };
+                Ok(synced(&sync(repository, &options, Arc::new(Silent)).await?))
             }
             _ => {
                 let report = prune(repository, &self.rules(), options, Arc::new(Silent)).await?;

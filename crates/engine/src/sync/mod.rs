@@ -24,6 +24,8 @@ mod wanted;
 #[cfg(test)]
 mod order_tests;
 #[cfg(test)]
+mod scale_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use absence::{REGION_BEGUN, REMEMBERED, forgotten, only_in};

@@ -80,6 +80,8 @@ fn real_a_restore_goes_on_from_another_region_in_its_middle_and_so_does_recovery
     for (number, trouble) in troubles.into_iter().enumerate() {
         let major = majors.get(number % majors.len()).copied().ok_or_else(|| Failure::new("no server"))?;
         let mut place = Two::start(Server::builder(major), "")?;
+        let waits = "[wal.fetch]\nwait_for_region = \"60s\"\n";
+        write_file(&place.site.settings(), place.site.settings_text() + waits, 0o600)?;
         let server = &place.site.server;
         server.execute("CREATE TABLE kept AS SELECT g AS i, md5(g::text) || md5((g + 1)::text) AS body FROM generate_series(1, 400000) g")?;
         place.site.backup(&["--full"])?;

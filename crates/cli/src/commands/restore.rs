@@ -119,6 +119,7 @@ fn options(
         as_asked: shell::command(words),
         regions: settings.repository.regions.clone(),
         without_regions: args.place.without_region.clone(),
+        wait_for_region: settings.wait_for_region,
         key_files: settings.repository.key_files.clone(),
     })
 }

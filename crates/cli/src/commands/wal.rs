@@ -69,7 +69,7 @@ fn fetch(args: &FetchArgs, global: &Global, output: &Output) -> Result<Outcome> 
         Some(plan) => {
             let mut plan = read_plan(plan)?;
             plan.give_up(&args.place.without_region)?;
-            let request = request(args, &here, seawall_engine::archive::fetch::FETCH_WAIT);
+            let request = request(args, &here, plan.wait());
             open::runtime()?.block_on(fetch_file(FetchFrom::Plan(&plan), &request, &world))
         }
         None => fetch_by_settings(args, global, &here, &world)?,

@@ -269,7 +269,7 @@ pub const KEYS: &[Key] = &[
         "wal.fetch.wait_for_region",
         Kind::Duration,
         Some("5m"),
-        "How long `wal fetch` waits for a region that is away before it stops the recovery.",
+        "How long `wal fetch` waits for a region that is away before it stops the recovery. `seawall restore` writes it into the plan that it leaves.",
     ),
     key(
         "retention.last",

@@ -38,7 +38,7 @@ use crate::repository::{
 use crate::source::read_control;
 use crate::words::ClusterName;
 
-/// How long an outage is waited for unless the settings say otherwise.
+/// How long an outage is waited for by a plan that does not say it.
 pub const FETCH_WAIT: Duration = Duration::from_secs(60);
 /// What is looked at of a segment that the server has already; all have more.
 const BEGINNING_BYTES: usize = 256 << 10;

@@ -108,6 +108,9 @@ pub struct PlannedRepository {
     /// Files with passphrases, nor does it hold one.
     #[serde(default)]
     pub passphrase_files: Vec<PathBuf>,
+    /// How long an outage is waited for before recovery stops, as the settings of the restore said; plans of older releases say nothing.
+    #[serde(default)]
+    pub wait_seconds: Option<u64>,
 }
 
 /// Why bytes are no plan file.
@@ -153,6 +156,12 @@ pub enum PlanAnswer {
 }
 
 impl PlanFile {
+    /// How long an outage is waited for.
+    #[must_use]
+    pub fn wait(&self) -> std::time::Duration {
+        self.repository.wait_seconds.map_or(super::fetch::FETCH_WAIT, std::time::Duration::from_secs)
+    }
+
     /// Lets regions go, which are not asked then. The frontier stays: a file that only they have stops the server.
     ///
     /// # Errors

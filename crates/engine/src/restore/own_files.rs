@@ -220,6 +220,7 @@ fn plan_file(
             without_regions: options.without_regions.clone(),
             identity_files: options.key_files.identities.clone(),
             passphrase_files: options.key_files.passphrases.clone(),
+            wait_seconds: Some(options.wait_for_region.as_secs()),
         },
     };
     file.encode().map_err(|error| Error::usage("restore.plan-file", error.to_string()).because(error))

@@ -92,6 +92,8 @@ pub struct RestoreOptions {
     pub regions: Vec<RegionSettings>,
     /// Regions given up by name.
     pub without_regions: Vec<String>,
+    /// How long the recovery waits for a region that is away before it stops.
+    pub wait_for_region: std::time::Duration,
     /// Files that open keys: absolute.
     pub key_files: KeyFiles,
 }

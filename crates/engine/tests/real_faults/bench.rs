@@ -183,6 +183,7 @@ impl Bench {
             as_asked: "seawall restore --latest".to_owned(),
             regions: settings.regions,
             without_regions: Vec::new(),
+            wait_for_region: seawall_engine::archive::fetch::FETCH_WAIT,
             key_files: vec![repo.identity()].into(),
         }
     }

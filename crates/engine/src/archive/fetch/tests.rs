@@ -78,6 +78,7 @@ fn plan(bench: &Bench) -> PlanFile {
             without_regions: vec![],
             identity_files: vec![],
             passphrase_files: vec![],
+            wait_seconds: None,
         },
     }
 }

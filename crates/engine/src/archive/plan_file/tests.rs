@@ -43,6 +43,7 @@ fn plan() -> PlanFile {
             without_regions: vec!["south".to_owned()],
             identity_files: vec![PathBuf::from("/root/key.txt")],
             passphrase_files: vec![PathBuf::from("/root/words.txt")],
+            wait_seconds: Some(300),
         },
     }
 }

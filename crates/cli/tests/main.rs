@@ -40,6 +40,7 @@ mod real_places_reads;
 mod real_places_writes;
 mod real_prune;
 mod real_recycled;
+mod real_recovery_cuts;
 mod real_refusals;
 mod real_region;
 mod real_setup;

@@ -2,7 +2,9 @@
 //!
 //! Each is this test program over again, told by its environment to serve. What is shown on them alone is *simulated*.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,6 +44,12 @@ impl Cloud {
         Ok(cloud)
     }
 
+    /// A second bucket in the same process: what comes over it comes over both.
+    pub(crate) fn and_bucket(&self, bucket: &str, location: &str) -> Result<()> {
+        let made = self.control().create_bucket(bucket, location);
+        made.context(|| "making a bucket".to_owned())
+    }
+
     fn serve(&mut self) -> Result<()> {
         let told = self.home.path().join("address");
         let _gone = std::fs::remove_file(&told);
@@ -68,6 +76,11 @@ impl Cloud {
         Err(Failure::new("the simulator named no address"))
     }
 
+    /// The region's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// What tests speak to.
     pub(crate) fn control(&self) -> Control {
         Control::new(self.address)
@@ -75,12 +88,47 @@ impl Cloud {
 
     /// Its part of the settings.
     pub(crate) fn settings(&self, credentials: &Path) -> String {
+        self.settings_of(self.name, BUCKET, credentials)
+    }
+
+    /// The part of the settings of a region in one of its buckets.
+    pub(crate) fn settings_of(&self, name: &str, bucket: &str, credentials: &Path) -> String {
         format!(
-            "[[repository.region]]\nname = \"{}\"\nurl = \"gs://{BUCKET}/pg\"\nendpoint = \"http://{}\"\ncredentials_file = \"{}\"\n",
-            self.name,
+            "[[repository.region]]\nname = \"{name}\"\nurl = \"gs://{bucket}/pg\"\nendpoint = \"http://{}\"\ncredentials_file = \"{}\"\n",
             self.address,
             credentials.display()
         )
+    }
+
+    /// The login that every test uses.
+    pub(crate) fn token(home: &Path) -> Result<PathBuf> {
+        let token = home.join("token.json");
+        write_file(&token, r#"{"type": "fixed_token", "token": "one-for-all"}"#, 0o600)?;
+        Ok(token)
+    }
+
+    /// What its bucket holds: names, and of each what changes with its bytes.
+    pub(crate) fn objects(&self) -> Result<BTreeMap<String, String>> {
+        let mut stream = TcpStream::connect(self.address)?;
+        let path = format!("/storage/v1/b/{BUCKET}/o");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        stream.write_all(head.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| Failure::new("no answer"))?;
+        let listed: serde_json::Value = serde_json::from_str(body)?;
+        assert!(listed["nextPageToken"].is_null(), "more objects than one page has");
+        let items = listed["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let content = |item: &serde_json::Value| format!("{} {}", item["generation"], item["crc32c"]);
+        Ok(items
+            .iter()
+            .map(|item| (item["name"].as_str().unwrap_or_default().to_owned(), content(item)))
+            .collect())
+    }
+
+    /// The address that settings name.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// A bit of an object is wrong from now on, and nobody is told.
@@ -112,6 +160,11 @@ impl Cloud {
             child.wait()?;
         }
         Ok(())
+    }
+
+    /// Whether it was killed.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.child.is_none()
     }
 
     /// Is there again, at its address, with all it had.
@@ -167,8 +220,7 @@ impl Two {
         let one = Cloud::start("one", "europe-west3", seconds)?;
         let two = Cloud::start("two", "europe-north1", seconds)?;
         let settings = |home: &Path| -> Result<String> {
-            let token = home.join("token.json");
-            write_file(&token, r#"{"type": "fixed_token", "token": "one-for-all"}"#, 0o600)?;
+            let token = Cloud::token(home)?;
             Ok(format!("{repository}{}{}", one.settings(&token), two.settings(&token)))
         };
         let site = Site::in_regions(server.archive_command("false").start()?, settings)?;

@@ -11,6 +11,7 @@ mod judge;
 mod link;
 mod memory;
 mod place;
+mod settled;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -115,6 +116,9 @@ impl FetchAnswer {
 
 /// Answers one request.
 pub async fn fetch(from: FetchFrom<'_>, request: &FetchRequest<'_>, world: &World) -> FetchAnswer {
+    if let Some(answer) = settled::settled(&from, request, world) {
+        return answer;
+    }
     let source = match Source::of(from) {
         Ok(source) => source,
         Err(error) => return FetchAnswer::Stop(error),

@@ -222,7 +222,10 @@ impl Server {
     }
 
     /// The exit status, if it has ended by itself.
-    fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
+    ///
+    /// # Errors
+    /// It is not started.
+    pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
         match &mut self.postmaster {
             Some(postmaster) => postmaster.ended(),
             None => Err(Failure::new("this server is not started")),

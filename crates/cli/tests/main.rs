@@ -35,6 +35,7 @@ mod real_ledger_kills;
 mod real_locked;
 mod real_misses;
 mod real_parent;
+mod real_partition;
 mod real_places;
 mod real_places_reads;
 mod real_places_writes;

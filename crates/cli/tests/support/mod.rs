@@ -4,6 +4,7 @@
 //! from the engine's own grants; nothing here looks into the repository's formats. What damages objects is in [`regions`],
 //! other servers of the cluster in [`standby`].
 
+pub(crate) mod branch;
 pub(crate) mod by_wal;
 pub(crate) mod clouds;
 pub(crate) mod documented;

@@ -16,6 +16,7 @@ pub mod sizes;
 pub mod sweep;
 pub mod target;
 pub mod transfer;
+pub mod two_writers;
 pub mod wal_end;
 pub mod wal_inventory;
 pub mod wal_source;

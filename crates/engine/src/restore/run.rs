@@ -23,6 +23,7 @@ use super::salvage::LocalWal;
 use super::sizes::refuse_without_room;
 use super::target::{Point, RecoveryTarget};
 use super::transfer::{self, Existing, Transfer, local_error, tree_error};
+use super::two_writers;
 use super::wal_end::WalOf;
 use super::wal_inventory::WalInventory;
 use super::wal_source::{find_end, load_inventory};
@@ -159,6 +160,7 @@ pub async fn prepare(repository: &Repository, options: &RestoreOptions) -> Resul
         as_asked: &options.as_asked,
     };
     let mut plan = plan(&input)?;
+    two_writers::refuse(repository, &place, &plan, &wal.doubled, &options.as_asked).await?;
     let stop_at = settle(repository, &place, &mut plan, &local, of, options).await?;
     let manifest = repository.manifest(&place, plan.backup.id).await?;
     let control = ControlFile::decode(&manifest.body.control).map_err(|error| {

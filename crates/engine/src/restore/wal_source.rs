@@ -17,6 +17,7 @@ use seawall_store::Listed;
 use super::plan::RecoveryPlan;
 use super::salvage::LocalWal;
 use super::target::Point;
+use super::two_writers::Doubled;
 use super::wal_end::{WalEnd, WalEnded, WalOf, WalWalk};
 use super::wal_inventory::WalInventory;
 use crate::error::{Error, Result};
@@ -31,6 +32,8 @@ const WALKED_MAX: u64 = 256;
 pub struct LoadedWal {
     /// The WAL.
     pub inventory: WalInventory,
+    /// What two regions or more hold.
+    pub doubled: Doubled,
     /// Regions that could not be listed, and history files that could not be read.
     pub findings: Vec<Finding>,
 }
@@ -44,7 +47,8 @@ pub async fn load_inventory(
     place: &Place,
     size: WalSegmentSize,
 ) -> Result<LoadedWal> {
-    let mut loaded = LoadedWal { inventory: WalInventory::new(size), findings: Vec::new() };
+    let mut loaded =
+        LoadedWal { inventory: WalInventory::new(size), doubled: Doubled::default(), findings: Vec::new() };
     let mut histories = Vec::new();
     let mut broken = 0;
     let mut listed = repository.regions().list_all(&place.wal());
@@ -55,6 +59,11 @@ pub async fn load_inventory(
                     held.iter().map(|held| held.modified_unix_us).min().and_then(Time::from_micros);
                 let Some(name) = ObjectName::parse(&name) else { continue };
                 let Named::Wal { file, .. } = name.named() else { continue };
+                if let WalFileName::Segment(segment) = file
+                    && let Ok(number) = segment.number(size)
+                {
+                    loaded.doubled.see(segment.timeline(), number, &held);
+                }
                 add_file(&mut loaded.inventory, *file, archived, &mut histories);
             }
             Listed::Broken { region, error } => {

@@ -12,6 +12,7 @@
 //! Deliberately does not read what both sides have, unless asked: that is `verify`'s.
 
 mod absence;
+mod border;
 mod copy;
 mod damage;
 mod good;

@@ -12,6 +12,7 @@ use seawall_repo::manifest::Manifest;
 use seawall_store::{Listed, Region, RegionName};
 
 use super::absence::refuse_forgotten;
+use super::border::Borders;
 use super::copy::{Copied, copy};
 use super::damage::Heal;
 use super::pass::{Lacking, Met, pass};
@@ -111,6 +112,7 @@ pub(super) struct Run<'a> {
     regions: Vec<RegionReport>,
     findings: Vec<Finding>,
     told: BTreeMap<&'static str, usize>,
+    pub(super) borders: Borders,
 }
 
 impl<'a> Run<'a> {
@@ -132,8 +134,8 @@ impl<'a> Run<'a> {
             kinds: Vec::new(),
         };
         let regions = targets.iter().map(region).collect();
-        let (findings, told) = (Vec::new(), BTreeMap::new());
-        Ok(Self { repository, options, monitor, targets, regions, findings, told })
+        let (findings, told, borders) = (Vec::new(), BTreeMap::new(), Borders::default());
+        Ok(Self { repository, options, monitor, targets, regions, findings, told, borders })
     }
 
     async fn everything(&mut self) -> Result<()> {
@@ -213,6 +215,7 @@ impl<'a> Run<'a> {
         if let Some(wanted) = of.filter(|_| !units.is_empty()) {
             wanted.keep_fresh(self.repository).await?;
             units.iter_mut().for_each(|unit| unit.retain(|one| wanted.wants(one.name.named())));
+            self.keep_apart(&mut units, wanted).await;
         }
         self.copy(kind, units).await;
         Ok(())
@@ -344,6 +347,7 @@ impl<'a> Run<'a> {
             one.lacked_by.iter().filter(|region| !self.is_given_up(region)).cloned().collect::<Vec<_>>()
         {
             match lacks(self.repository, wanted, &manifest, &region).await {
+                Ok(None) if self.has_other_wal(&wanted.place, &manifest, &region, &one.held).await => {}
                 Ok(None) => whole.push(region),
                 Ok(Some(what)) => {
                     self.give_up(&region, &format!("backup {backup} lacks {what} there"));

@@ -293,6 +293,30 @@ async fn two_contents_under_one_name_are_left_as_they_are_and_told() {
     assert!(content(&bench, "west").await.iter().all(|(name, _)| !name.contains("/wal/")));
 }
 
+/// Of two servers that were apart one went further: what it has more would stand behind the other's WAL.
+#[tokio::test]
+async fn what_follows_another_servers_file_is_not_copied() {
+    let mut bench = Bench::new().await;
+    bench.acknowledge = Acknowledge::AtLeast(1);
+    bench.pushed(4, 9).await;
+    for (away, seed, host, last) in [(1, 1, "db1", 8), (0, 2, "db2", 6)] {
+        bench.stores[away].add(Rule::new(Fault::FailBefore));
+        let repository = bench.as_host(host).await.unwrap();
+        for number in 5..=last {
+            push(&repository, &bench.pgdata(), &bench.segment_file(1, number, seed)).await.unwrap();
+        }
+        bench.stores[away].heal();
+    }
+    let before = (content(&bench, "north").await, content(&bench, "south").await);
+    for _ in 0..2 {
+        let report = synced(&bench).await;
+        assert_eq!(ids(&report), ["sync.conflict"]);
+        let what = &report.findings[0].what;
+        assert!(what.contains("by writer") && what.matches("in region").count() == 2, "{what}");
+        assert_eq!((content(&bench, "north").await, content(&bench, "south").await), before);
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_copy_is_never_spread() {
     let mut bench = Bench::with(3, 1).await;

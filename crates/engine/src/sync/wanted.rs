@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use seawall_pg::WalSegmentSize;
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::manifest::Manifest;
@@ -16,6 +17,7 @@ use crate::error::{Kind, Result};
 use crate::monitor::Finding;
 use crate::prune::{Spared, Standing, standing_or_gone};
 use crate::repository::Repository;
+use crate::status::size_from_wal;
 
 /// For so long a look at the tombstones is good: far less than any grace.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(600);
@@ -24,6 +26,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(super) place: Place,
+    /// The size of a segment, as backups say.
+    pub(super) segment_size: Option<WalSegmentSize>,
     /// What tombstones name, and when that was looked at.
     standing: RwLock<(Duration, Standing)>,
     spared: Mutex<Spared>,
@@ -46,6 +50,7 @@ impl Wanted {
         findings.extend(standing.findings.iter().cloned());
         let mut wanted = Self {
             place: place.clone(),
+            segment_size: None,
             standing: RwLock::new((looked, standing)),
             spared: Mutex::new(spared),
             backups: BTreeSet::new(),
@@ -54,6 +59,7 @@ impl Wanted {
         };
         let catalog = repository.catalog().await?;
         for entry in catalog.backups.iter().filter(|entry| entry.place == *place) {
+            wanted.segment_size = Some(entry.header.segment_size);
             let named = Named::Manifest { place: place.clone(), backup: entry.id };
             if wanted.is_condemned(&named) {
                 continue;
@@ -67,6 +73,10 @@ impl Wanted {
                 }),
                 Err(error) => return Err(error),
             }
+        }
+        if wanted.segment_size.is_none() {
+            // Without a backup no branch can be followed; what cannot be read now is met again, and told, when it is copied.
+            wanted.segment_size = size_from_wal(repository, place).await.unwrap_or_default();
         }
         Ok(wanted)
     }

@@ -4,13 +4,10 @@
 //! copies are of one size, a bounded number of each, and how many were left out is told. All are compared by `verify`.
 
 use futures::StreamExt as _;
-use seawall_repo::id::{Generation, WriterId};
-use seawall_repo::keys::Digest;
-use seawall_repo::layout::ObjectName;
-use seawall_store::RegionName;
 
 use super::look::PlaceSeen;
 use super::report::ConflictReport;
+use crate::archive::apart::apart;
 use crate::error::Result;
 use crate::repository::Repository;
 
@@ -27,34 +24,18 @@ pub(super) struct Conflicts {
     pub(super) not_compared: u64,
 }
 
-/// What one region's copy is.
-struct Copy {
-    region: RegionName,
-    digest: Digest,
-    generation: Option<Generation>,
-    writer: WriterId,
-}
-
 /// The conflicts of a place.
 pub(super) async fn conflicts(repository: &Repository, seen: &PlaceSeen) -> Result<Conflicts> {
     let mut all = Vec::new();
     let Some(wal) = &seen.wal else { return Ok(Conflicts::default()) };
     let named = wal.odd.iter().chain(&wal.alike);
     let mut reading = futures::stream::iter(named)
-        .map(|name| async move { (name, copies(repository, name).await) })
+        .map(|name| async move { (name, apart(repository, name, &[]).await) })
         .buffered(AHEAD)
         .boxed_local();
-    while let Some((name, copies)) = reading.next().await {
-        let Some((first, rest)) = copies.split_first() else { continue };
-        // Digests of other keys cannot be compared.
-        let other =
-            rest.iter().find(|copy| copy.generation == first.generation && copy.digest != first.digest);
-        if let Some(other) = other {
-            let what = format!(
-                "different content under one name: in region {} by writer {}, in region {} by writer {}",
-                first.region, first.writer, other.region, other.writer
-            );
-            all.push(ConflictReport { object: name.to_string(), what });
+    while let Some((name, apart)) = reading.next().await {
+        if let Some(apart) = apart {
+            all.push(ConflictReport { object: name.to_string(), what: apart.words() });
         }
     }
     drop(reading);
@@ -70,21 +51,4 @@ pub(super) async fn conflicts(repository: &Repository, seen: &PlaceSeen) -> Resu
         }
     }
     Ok(Conflicts { all, unread: wal.odd_more, not_compared: wal.alike_more })
-}
-
-/// The believed copies; one that is damaged is `verify`'s to tell.
-async fn copies(repository: &Repository, name: &ObjectName) -> Vec<Copy> {
-    let mut all = Vec::new();
-    for region in repository.regions().iter() {
-        let Some(within) = repository.within(region.name()) else { continue };
-        let Ok(read) = within.read_head(name).await else { continue };
-        let head = &read.value;
-        all.push(Copy {
-            region: region.name().clone(),
-            digest: *head.head().plain_digest(),
-            generation: head.generation(),
-            writer: head.head().writer(),
-        });
-    }
-    all
 }

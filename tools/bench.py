@@ -19,15 +19,18 @@ import sys
 import threading
 import time
 
+import bench_requests
+
 ROOT = pathlib.Path(os.environ["BENCH_ROOT"])
 PG = pathlib.Path(os.environ["BENCH_PG"])
 PG17 = pathlib.Path(os.environ["BENCH_PG17"]) if os.environ.get("BENCH_PG17") else None
 SEAWALL = os.environ["BENCH_SEAWALL"]
 PGBACKREST = os.environ.get("BENCH_PGBACKREST")
 WAL_SPEED = os.environ.get("BENCH_WAL_SPEED")
+GCSIM = os.environ.get("BENCH_GCSIM")
 SCALE = int(os.environ.get("BENCH_SCALE", "100"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-PARTS = os.environ.get("BENCH_PARTS", "main pgbench incremental replay sizes changes tables regions").split()
+PARTS = os.environ.get("BENCH_PARTS", "main pgbench incremental replay sizes changes tables regions requests").split()
 LEVEL = "3"
 OTHER = "pgBackRest"
 
@@ -184,8 +187,8 @@ class Cluster:
     def pgbench(self, *words):
         return sh(self.programs / "pgbench", "-h", self.sock, "-U", "postgres", *words, "postgres", cwd=self.root)
 
-    def set_up(self, others=True):
-        """The repositories; WAL goes to seawall's."""
+    def set_up(self, others=True, regions=None):
+        """The repositories; WAL goes to seawall's. `regions`: that part of the settings, where it is not the one on disk."""
         self.conf, recipients = self.root / "seawall.toml", []
         for n in (1, 2):
             identity = self.root / f"identity-{n}.txt"
@@ -194,9 +197,10 @@ class Cluster:
         self.conf.write_text(
             f'[cluster.bench]\ndata_directory = "{self.data}"\nconnection = "host={self.sock} user=postgres dbname=postgres"\n'
             f'[repository]\nwriter_key_file = "{self.root}/writer.key"\n[backup]\nfast_checkpoint = true\n'
-            f'[[repository.region]]\nname = "disk"\nurl = "file://{self.region}"\n')
+            + (regions or f'[[repository.region]]\nname = "disk"\nurl = "file://{self.region}"\n'))
         sh(SEAWALL, "-c", self.conf, "init", "--yes", *recipients)
-        self.owner = json.loads((self.region / "seawall.json").read_text().splitlines()[0])["owner"]
+        if not regions:
+            self.owner = json.loads((self.region / "seawall.json").read_text().splitlines()[0])["owner"]
         self.sql(f"alter system set archive_command = '{SEAWALL} -c {self.conf} wal push %p'")
         self.sql("select pg_reload_conf()")
         if PGBACKREST and others:
@@ -752,6 +756,8 @@ def main():
         tables_part()
     if "regions" in PARTS:
         regions_part()
+    if "requests" in PARTS:
+        bench_requests.part(sys.modules[__name__])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the benchmark needs, drops root, runs tools/bench.py on PostgreSQL 15 (the newest that Debian's pgBackRest
 # knows) and writes docs/BENCHMARKS.md. BENCH_SCALE (pgbench scale, default 100) and BENCH_RUNS (default 3) size it; BENCH_PARTS names
-# the parts to run (main pgbench incremental replay sizes changes tables regions) and, when they are not all, the report goes to standard output instead. Leaves nothing running and removes its data.
+# the parts to run (main pgbench incremental replay sizes changes tables regions requests) and, when they are not all, the report goes to standard output instead. Leaves nothing running and removes its data.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,9 +26,11 @@ root=$(mktemp -d /tmp/seawall-bench.XXXXXX)
 # What was measured before something failed is shown, not lost.
 trap '[ $? = 0 ] || cat "$root/report.md" >&2 || true; rm -rf "$root"' EXIT
 install -m 755 "$binary" "$root/seawall"
-install -m 755 tools/bench.py "$root/bench.py"
+install -m 755 tools/bench.py tools/bench_requests.py "$root/"
 cargo build --release --locked -p seawall-pg --features testing --example wal_speed >&2
 install -m 755 target/release/examples/wal_speed "$root/wal_speed"
+cargo build --release --locked -p seawall-gcsim >&2
+install -m 755 target/release/gcsim "$root/gcsim"
 mkdir "$root/work"
 [ ! -x "$pg17/bin/postgres" ] || cp -a "$(readlink -f "$pg17")" "$root/postgresql-17"
 as=()
@@ -41,8 +43,8 @@ fi
 chmod 755 "$root"
 {
     printf '# Benchmarks\n\nMade by `make bench`. Read the ratios: the machine may be shared, and differences below a fifth are nothing.\n\n'
-    (cd "$root" && "${as[@]}" env HOME="$root" BENCH_ROOT="$root/work" BENCH_PG="$pg" BENCH_PG17="$([ ! -d "$root/postgresql-17" ] || echo "$root/postgresql-17/bin")" BENCH_SEAWALL="$root/seawall" BENCH_WAL_SPEED="$root/wal_speed" \
-        BENCH_PGBACKREST="$(command -v pgbackrest || true)" BENCH_SCALE="${BENCH_SCALE:-100}" BENCH_RUNS="${BENCH_RUNS:-3}" BENCH_PARTS="${BENCH_PARTS:-main pgbench incremental replay sizes changes tables regions}" python3 "$root/bench.py")
+    (cd "$root" && "${as[@]}" env HOME="$root" BENCH_ROOT="$root/work" BENCH_PG="$pg" BENCH_PG17="$([ ! -d "$root/postgresql-17" ] || echo "$root/postgresql-17/bin")" BENCH_SEAWALL="$root/seawall" BENCH_WAL_SPEED="$root/wal_speed" BENCH_GCSIM="$root/gcsim" \
+        BENCH_PGBACKREST="$(command -v pgbackrest || true)" BENCH_SCALE="${BENCH_SCALE:-100}" BENCH_RUNS="${BENCH_RUNS:-3}" BENCH_PARTS="${BENCH_PARTS:-main pgbench incremental replay sizes changes tables regions requests}" python3 "$root/bench.py")
 } >"$root/report.md"
 if [ -n "${BENCH_PARTS:-}" ]; then
     cat "$root/report.md"

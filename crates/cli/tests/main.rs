@@ -11,6 +11,7 @@ mod real_becomes;
 mod real_broken_builds;
 mod real_by_wal;
 mod real_by_wal_apart;
+mod real_chaos;
 mod real_chapters;
 mod real_check_places;
 mod real_collations;

@@ -8,6 +8,7 @@ pub(crate) mod branch;
 pub(crate) mod by_wal;
 pub(crate) mod clouds;
 pub(crate) mod documented;
+pub(crate) mod places;
 pub(crate) mod regions;
 pub(crate) mod rights;
 pub(crate) mod standby;

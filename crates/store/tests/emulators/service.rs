@@ -106,6 +106,8 @@ impl Emulator {
                 "20",
             ])
             .args(["-master.volumeSizeLimitMB", "1024", "-master.telemetry=false"])
+            // Two that run beside each other would both want these, at ports of their own choice.
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
             .arg(format!("-dir={}", data.display()))
             .arg(format!("-s3.config={}", config.display()))
             .args([format!("-master.port={master}"), format!("-master.port.grpc={master_grpc}")])

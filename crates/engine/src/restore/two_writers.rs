@@ -6,7 +6,7 @@
 //! Compared are names whose copies differ in size, which copies of one file never do, and of the others the last on the way; so much costs the
 //! same whatever the length of the way. What comes behind the plan is not judged here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
 use seawall_pg::{SegmentName, SegmentNo, Timeline, WalFileName};
@@ -25,33 +25,63 @@ const ALIKE_MAX: usize = 64;
 /// Names that are compared at the same time.
 const AHEAD: usize = 8;
 
-/// Segments that two regions or more hold, and whether their copies differ in size.
+/// Segments that two regions or more hold. Takes memory for stretches, not for segments, but for those whose copies differ in size.
 #[derive(Debug, Clone, Default)]
-pub struct Doubled(BTreeMap<(Timeline, SegmentNo), bool>);
+pub struct Doubled {
+    /// Those whose copies differ in size.
+    odd: BTreeSet<(Timeline, SegmentNo)>,
+    /// The others, as ranges, both ends inclusive.
+    alike: BTreeMap<Timeline, Vec<(SegmentNo, SegmentNo)>>,
+}
 
 impl Doubled {
     /// Enters a segment with its copies.
     pub(super) fn see(&mut self, timeline: Timeline, number: SegmentNo, held: &[Held]) {
-        if held.len() > 1 {
-            let odd = held.windows(2).any(|pair| matches!(pair, [a, b] if a.size_bytes != b.size_bytes));
-            self.0.insert((timeline, number), odd);
+        if held.len() < 2 {
+            return;
+        }
+        if held.windows(2).any(|pair| matches!(pair, [a, b] if a.size_bytes != b.size_bytes)) {
+            self.odd.insert((timeline, number));
+            return;
+        }
+        let ranges = self.alike.entry(timeline).or_default();
+        match ranges.last_mut() {
+            Some((_, last)) if last.next() == Some(number) => *last = number,
+            _ => ranges.push((number, number)),
         }
     }
 
-    /// The names to compare, of the way up to the target.
+    /// The names to compare, of the way up to the target: the last ones.
     fn names(&self, place: &Place, plan: &RecoveryPlan) -> Vec<ObjectName> {
-        let on_way = |wanted: bool| {
-            let ranges = plan.serve.iter().rev().flat_map(|range| {
-                let last = range.last.min(plan.last_needed).max(range.first);
-                self.0.range((range.timeline, range.first)..=(range.timeline, last)).rev()
-            });
-            ranges.filter(move |(_, odd)| **odd == wanted).map(|(at, _)| *at)
+        let way = || {
+            plan.serve
+                .iter()
+                .rev()
+                .map(|range| (range.timeline, range.first, range.last.min(plan.last_needed).max(range.first)))
         };
-        let all = on_way(true).take(ODD_MAX).chain(on_way(false).take(ALIKE_MAX));
+        let odd = way().flat_map(|(timeline, first, last)| {
+            self.odd.range((timeline, first)..=(timeline, last)).rev().copied()
+        });
+        let alike = way().flat_map(|(timeline, first, last)| self.alike_within(timeline, first, last));
+        let all = odd.take(ODD_MAX).chain(alike.take(ALIKE_MAX));
         let name = |(timeline, number)| SegmentName::new(timeline, number, plan.segment_size).ok();
         all.filter_map(name)
             .map(|name| Named::Wal { place: place.clone(), file: WalFileName::Segment(name) }.into())
             .collect()
+    }
+
+    /// The last first.
+    fn alike_within(
+        &self,
+        timeline: Timeline,
+        first: SegmentNo,
+        last: SegmentNo,
+    ) -> impl Iterator<Item = (Timeline, SegmentNo)> {
+        let ranges = self.alike.get(&timeline).map(Vec::as_slice).unwrap_or_default();
+        ranges.iter().rev().flat_map(move |(begin, end)| {
+            let numbers = begin.0.max(first.0)..=end.0.min(last.0);
+            numbers.rev().map(move |number| (timeline, SegmentNo(number)))
+        })
     }
 }
 
@@ -90,4 +120,44 @@ pub(super) async fn refuse(
         ));
     }
     Err(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_store::RegionName;
+
+    use super::*;
+
+    fn held(sizes: &[u64]) -> Vec<Held> {
+        let names = ["north", "south"].iter().filter_map(|name| RegionName::new(name));
+        let one = |(region, size_bytes): (RegionName, &u64)| Held {
+            region,
+            size_bytes: *size_bytes,
+            modified_unix_us: 0,
+        };
+        names.zip(sizes).map(one).collect()
+    }
+
+    #[test]
+    fn what_several_hold_is_kept_as_ranges_and_odd_ones_by_name() {
+        let mut doubled = Doubled::default();
+        for number in (1..=9).filter(|number| *number != 6) {
+            let sizes: &[u64] = match number {
+                3 => &[10],
+                8 => &[10, 11],
+                _ => &[10, 10],
+            };
+            doubled.see(Timeline::FIRST, SegmentNo(number), &held(sizes));
+        }
+        assert_eq!(doubled.odd.len(), 1);
+        assert_eq!(doubled.alike.values().map(Vec::len).sum::<usize>(), 4);
+        let within = |first, last| -> Vec<u64> {
+            doubled
+                .alike_within(Timeline::FIRST, SegmentNo(first), SegmentNo(last))
+                .map(|(_, number)| number.0)
+                .collect()
+        };
+        assert_eq!(within(0, 20), [9, 7, 5, 4, 2, 1]);
+        assert_eq!(within(2, 4), [4, 2]);
+    }
 }

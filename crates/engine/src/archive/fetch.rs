@@ -11,6 +11,7 @@ mod judge;
 mod link;
 mod memory;
 mod place;
+mod rival;
 mod settled;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub(crate) use self::memory::MEMORY_FILE_NAME;
 use self::memory::Memory;
 use self::place::Arriving;
 use super::adopted;
+use super::apart::Apart;
 use super::plan_file::PlanFile;
 use super::read::{self, Arrived, Opened, Sink as _};
 use crate::error::{Error, Kind, Result};
@@ -327,8 +329,17 @@ impl Serving<'_> {
         let wanted = Wanted { file: self.object, control: self.control, plan: self.plan, link };
         let begin = || Arriving::begin(target, &self.waiting.world);
         let fits = |header: &WalHeader, bytes: &[u8]| wanted.beginning(header, bytes);
-        let read = self.patiently(async || read::open_into(self.repository, &name, fits, begin).await);
-        match read.await {
+        let reading = self.patiently(async || read::open_into(self.repository, &name, fits, begin).await);
+        let (read, apart) = match self.object.segment() {
+            Some(_) => rival::beside_others(self.repository, &name, reading).await,
+            None => (reading.await, None),
+        };
+        if let (Ok(_), Some(apart)) = (&read, &apart)
+            && wanted.both_go_on(self.repository, &name, apart).await
+        {
+            return self.contested(&name, apart);
+        }
+        match read {
             Ok((Arrived::Whole(arriving), region)) => self.delivered(arriving, region),
             Ok((Arrived::InParts, _)) => match self.read(&name, &|wal| wanted.in_parts(wal)).await {
                 Ok(opened) => self.deliver_parts(opened, &wanted, begin()?).await,
@@ -336,6 +347,20 @@ impl Serving<'_> {
             },
             Ok((Arrived::Failed(error), _)) => Err(error),
             Err(fault) => self.not_served(&name, &fault).await,
+        }
+    }
+
+    /// Beyond what a restore promised it may end here; before that it must not.
+    fn contested(&self, name: &ObjectName, apart: &Apart) -> Result<FetchAnswer> {
+        match self.absence {
+            Absence::WhenNotServed => Ok(FetchAnswer::EndOfWal {
+                why: format!(
+                    "{} lies beyond what this restore promised, and is not one file: {}",
+                    self.object,
+                    apart.words()
+                ),
+            }),
+            Absence::WhenProven | Absence::Damage => Err(rival::two_writers(name, apart)),
         }
     }
 

@@ -334,6 +334,42 @@ async fn a_segment_of_another_life_is_never_handed_over() {
     }
 }
 
+/// Each region took another server's file while the other one was away, and either would go on here: nobody can say which it is.
+#[tokio::test]
+async fn files_of_two_servers_that_both_go_on_are_not_handed_over() {
+    let mut bench = Bench::new().await;
+    let (one, two) = (life(&bench, 10_000, 1), life(&bench, 7_777, 2));
+    bench.acknowledge = crate::repository::Acknowledge::AtLeast(1);
+    for (away, host, life) in [(1, "db1", &one), (0, "db2", &two)] {
+        bench.stores[away].add(Rule::new(Fault::FailBefore));
+        archived(&bench, host, &life[1]).await;
+        bench.stores[away].heal();
+    }
+    let name = &one[1].0;
+    let FetchAnswer::Stop(error) = ask(&bench, None, name).await else { panic!("handed over") };
+    assert_eq!(error.id(), "archive.two-writers");
+    let said = format!("{error} {:?} {:?}", error.facts(), error.hints());
+    assert_eq!(said.matches("by writer").count(), 2, "{said}");
+    assert!(
+        ["--without-region north", "--without-region south"].iter().all(|line| said.contains(line)),
+        "{said}"
+    );
+    assert_eq!(code(&bench, None, name).await, 126);
+    // Promised, or beyond what was promised.
+    let mut planned = plan(&bench);
+    let way = planned.way.as_mut().unwrap();
+    (way.serve, way.timeline) = (vec![range(1, 5, 8)], Timeline::FIRST);
+    way.path.truncate(1);
+    assert_eq!(code(&bench, Some(&planned), name).await, 126);
+    // Only one of them is there for who gave the other region up, or cannot reach it.
+    for (away, life) in [(0, &two), (1, &one)] {
+        bench.stores[away].add(Rule::new(Fault::FailBefore));
+        assert_eq!(ask(&bench, None, name).await.exit_code(), 0);
+        assert!(std::fs::read(bench.pgdata().join(TARGET)).unwrap() == life[1].1);
+        bench.stores[away].heal();
+    }
+}
+
 /// What lies in `pg_wal` and tells nothing keeps nothing back: no whole segment, or one that a switch ended, which goes on.
 #[tokio::test]
 async fn a_link_is_judged_only_by_what_is_whole() {

@@ -136,7 +136,12 @@ impl Partition {
             match self.comes_back(line)? {
                 Ok(rows) => assert!(self.rows.contains(&rows), "{when}: {line:?} brings back {rows}"),
                 Err(why) => {
-                    let told = ["archive.conflict", "archive.broken-link", "restore.two-writers"];
+                    let told = [
+                        "archive.conflict",
+                        "archive.broken-link",
+                        "archive.two-writers",
+                        "restore.two-writers",
+                    ];
                     assert!(told.iter().any(|id| why.contains(id)), "{when}: {line:?}: {why}");
                 }
             }

@@ -5,7 +5,8 @@
 //! holds a key. It answers for each name a server can ask for which timeline's file may be handed over and what it means when
 //! that file is not there. A copy of the directory that went on (a promoted server, a standby made from it) has outlived it:
 //! [`PlanFile::standing`] says so by `pg_control`.
-//! Promises: JSON that only grows, a higher version is refused; any bytes decode or are an error.
+//! Promises: JSON that only grows, a higher version is refused; any bytes decode or are an error, and a plan that storage damaged is one: a
+//! digit more or less in its frontier would promote a server early. Who writes here on purpose can as well write PostgreSQL's settings.
 //! Deliberately does not read or write files, and knows no exit codes.
 
 use std::path::PathBuf;
@@ -113,6 +114,10 @@ pub struct PlannedRepository {
     pub wait_seconds: Option<u64>,
 }
 
+/// How a plan begins, and what stands in front of everything else: a bit that turns over, wherever it lies, must not change a plan.
+const BEGINNING: &str = "{\n";
+const DIGEST: &str = "  \"digest\": \"";
+
 /// Why bytes are no plan file.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each message says what the fields are")]
@@ -121,6 +126,8 @@ pub enum PlanFileError {
     Json(#[source] serde_json::Error),
     #[error("the plan file has version {found}, and this release reads up to {PLAN_FILE_VERSION}")]
     Newer { found: u32 },
+    #[error("the plan file is not what the restore wrote: its digest does not fit")]
+    Damaged,
     #[error("the plan file contradicts itself: {what}")]
     Contradiction { what: &'static str },
 }
@@ -187,9 +194,9 @@ impl PlanFile {
     /// # Errors
     /// A path that is not UTF-8.
     pub fn encode(&self) -> Result<Vec<u8>, PlanFileError> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(PlanFileError::Json)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        let text = serde_json::to_string_pretty(self).map_err(PlanFileError::Json)?;
+        let rest = text.strip_prefix(BEGINNING).unwrap_or(&text).to_owned() + "\n";
+        Ok(format!("{BEGINNING}{DIGEST}{}\",\n{rest}", blake3::hash(rest.as_bytes())).into_bytes())
     }
 
     /// Reads one.
@@ -201,6 +208,9 @@ impl PlanFile {
         let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(PlanFileError::Json)?;
         if version > PLAN_FILE_VERSION {
             return Err(PlanFileError::Newer { found: version });
+        }
+        if !is_whole(bytes) {
+            return Err(PlanFileError::Damaged);
         }
         let plan: Self = serde_json::from_slice(bytes).map_err(PlanFileError::Json)?;
         plan.check()?;
@@ -290,6 +300,17 @@ impl PlannedWay {
             _ => PlanAnswer::NotOfThisWay,
         }
     }
+}
+
+/// Whether what follows the digest is what was written. Plans of older releases have none.
+fn is_whole(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(BEGINNING.as_bytes()).and_then(|rest| rest.strip_prefix(DIGEST.as_bytes()));
+    let Some((digest, rest)) = rest.and_then(|rest| rest.split_first_chunk::<{ 2 * blake3::OUT_LEN }>())
+    else {
+        return true;
+    };
+    let rest = rest.strip_prefix(b"\",\n").unwrap_or_default();
+    blake3::hash(rest).to_string().as_bytes() == digest
 }
 
 #[cfg(test)]

@@ -159,3 +159,24 @@ fn a_region_is_given_up_by_name_and_never_the_last_one() {
     assert_eq!(left, ["north"]);
     assert_eq!(gave(&mut plan, "north"), Err("fetch.no-region"));
 }
+
+#[test]
+fn no_bit_that_turns_over_changes_a_plan() {
+    let plan = plan();
+    let bytes = plan.encode().unwrap();
+    let mut refused = 0;
+    for bit in 0..bytes.len() * 8 {
+        let mut spoiled = bytes.clone();
+        spoiled[bit / 8] ^= 1 << (bit % 8);
+        match PlanFile::decode(&spoiled) {
+            Ok(read) => assert_eq!(read, plan, "bit {bit}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > bytes.len() * 7, "{refused}");
+    let shorter = &bytes[..bytes.len() - 3];
+    assert!(PlanFile::decode(shorter).is_err());
+    // One of an older release: nothing but itself.
+    let older = serde_json::to_vec_pretty(&plan).unwrap();
+    assert_eq!(PlanFile::decode(&older).unwrap(), plan);
+}

@@ -73,10 +73,12 @@ class Day:
         self.clouds, self.rows = clouds, []
 
     def count(self, what, times, work):
+        """`work` says how often it did it, if not once."""
         for cloud in self.clouds:
             cloud.reset()
-        work()
-        self.rows.append((what, times, [cloud.counted() for cloud in self.clouds]))
+        done = work() or 1
+        counted = [{kind: count / done for kind, count in cloud.counted().items()} for cloud in self.clouds]
+        self.rows.append((what, times, counted))
 
     def report(self):
         print("| what | times a day | class A each, per region | class B each, per region | class A a day | class B a day | $ a day |\n|---|---|---|---|---|---|---|")
@@ -122,7 +124,7 @@ def measured(cluster, clouds):
     # The first of each finds the planted names new; what counts is every other.
     for command in (["status"], ["wal", "status"], ["sync"]):
         run(cluster, *command)
-    day.count("a segment archived, one a minute", A_DAY, lambda: archived(cluster))
+    day.count("a segment archived, one a minute", A_DAY, lambda: segments(cluster))
     cluster.pgbench("-n", "-T", "3", "-c", "2")
     archived(cluster)
     day.count("a backup by what WAL names (one more of class A per region for each 32 MiB)", 1, lambda: run(cluster, "backup"))
@@ -139,6 +141,17 @@ def measured(cluster, clouds):
     print(f"\n## Requests and their price a day\n\n*Simulated.* Two buckets, {MONTH:,} segments of WAL in each; a segment a minute, a backup a day. "
           f"At ${PRICE['A']} and ${PRICE['B']} for a thousand requests of class A (writing, listing) and B (reading); storage and traffic come on top.\n")
     day.report()
+
+
+def segments(cluster):
+    """Archives some segments, and says how many."""
+    count = "select archived_count from pg_stat_archiver"
+    before = int(cluster.sql(count))
+    for _ in range(10):
+        archived(cluster)
+    # Of the last one too every request was made.
+    time.sleep(2)
+    return int(cluster.sql(count)) - before
 
 
 def run(cluster, *words):

@@ -176,6 +176,11 @@ impl Partition {
     /// The next segment of the second server has a name that the first one's region holds.
     fn push_tells_it(&mut self) -> Result<()> {
         add_rows(&self.two.server, "two late", 100)?;
+        // What its pushes learned while they were alone would keep them from asking that region for half a minute more.
+        let memory = self.site().home().path().join("two.key.away");
+        if memory.exists() {
+            std::fs::remove_file(memory)?;
+        }
         self.two.archives()?;
         self.two.switch()?;
         let told = "SELECT failed_count > 0 AND last_failed_wal LIKE '00000002%' FROM pg_stat_archiver";

@@ -75,8 +75,12 @@ impl Wanted {
             }
         }
         if wanted.segment_size.is_none() {
-            // Without a backup no branch can be followed; what cannot be read now is met again, and told, when it is copied.
-            wanted.segment_size = size_from_wal(repository, place).await.unwrap_or_default();
+            wanted.segment_size = match size_from_wal(repository, place).await {
+                Ok(size) => size,
+                // Without a backup no branch can be followed; what is damaged is met again, and told, when it is copied.
+                Err(error) if error.kind() == Kind::Data => None,
+                Err(error) => return Err(error),
+            };
         }
         Ok(wanted)
     }

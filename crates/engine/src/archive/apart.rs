@@ -35,6 +35,11 @@ impl Apart {
             one.region, one.writer, other.region, other.writer
         )
     }
+
+    /// For each of the two: whom to follow, and whose region is left out then.
+    pub(crate) fn choices(&self) -> [(&Copy, &Copy); 2] {
+        [(&self.one, &self.other), (&self.other, &self.one)]
+    }
 }
 
 /// Two regions of these that hold different contents under `name`; none named: of all.

@@ -177,19 +177,20 @@ pub(crate) async fn standing_or_gone(
     let mut standing = Standing { findings, ..Standing::default() };
     for stone in seen {
         let everywhere = regions.iter().all(|region| stone.done.contains_key(region.as_str()));
-        match (stone.revoked, everywhere || !stone.waits()) {
+        if everywhere && stone.revoked {
             // Nobody deletes any more.
-            (true, _) if everywhere => {}
-            (true, _) | (false, false) => standing.stones.push(stone.record),
-            (false, true) => {
-                let id = stone.record.tombstone;
-                let spared = match known.get(&id) {
-                    Some(spared) => spared.clone(),
-                    None => known.entry(id).or_insert(spared_by(repository, place, &stone).await?).clone(),
-                };
-                standing.carried_out.push((stone.record, spared));
-            }
+            continue;
         }
+        if stone.revoked || (stone.waits() && !everywhere) {
+            standing.stones.push(stone.record);
+            continue;
+        }
+        let id = stone.record.tombstone;
+        let spared = match known.get(&id) {
+            Some(spared) => spared.clone(),
+            None => known.entry(id).or_insert(spared_by(repository, place, &stone).await?).clone(),
+        };
+        standing.carried_out.push((stone.record, spared));
     }
     Ok(standing)
 }

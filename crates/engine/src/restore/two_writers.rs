@@ -113,7 +113,7 @@ pub(super) async fn refuse(
         format!("regions hold WAL of two servers on the way to the target, {name} first"),
     )
     .fact("what", apart.words());
-    for (follow, without) in [(&apart.one, &apart.other), (&apart.other, &apart.one)] {
+    for (follow, without) in apart.choices() {
         let (writer, region, without) = (follow.writer, &follow.region, &without.region);
         error = error.hint(format!(
             "to follow writer {writer}, whose WAL is in region {region}: {as_asked} --without-region {without}"

@@ -66,7 +66,7 @@ pub(super) fn two_writers(name: &ObjectName, apart: &Apart) -> Error {
     let error = Error::data("archive.two-writers", format!("regions hold files of two servers under {name}"))
         .fact("what", apart.words())
         .hint("recovery stopped before it and lost nothing: nobody but you can say whose history this server is to follow");
-    [(&apart.one, &apart.other), (&apart.other, &apart.one)].iter().fold(error, |error, (follow, without)| {
+    apart.choices().iter().fold(error, |error, (follow, without)| {
         error.hint(format!(
             "to follow writer {}, whose WAL is in region {}: put --without-region {} into restore_command and start the server again",
             follow.writer, follow.region, without.region

@@ -30,13 +30,12 @@ pub(crate) use self::memory::MEMORY_FILE_NAME;
 use self::memory::Memory;
 use self::place::Arriving;
 use super::adopted;
-use super::apart::Apart;
 use super::plan_file::PlanFile;
 use super::read::{self, Arrived, Opened, Sink as _};
 use crate::error::{Error, Kind, Result};
 use crate::monitor::Finding;
 use crate::repository::{
-    Acknowledge, KeyFiles, Levels, RegionSettings, Repository, RepositorySettings, Secrets, not_served,
+    Acknowledge, Apart, KeyFiles, Levels, RegionSettings, Repository, RepositorySettings, Secrets, not_served,
 };
 use crate::source::read_control;
 use crate::words::ClusterName;

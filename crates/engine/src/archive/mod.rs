@@ -3,7 +3,6 @@
 //! [`push`] is the `archive_command`, [`fetch`] the `restore_command`; [`plan_file`] is what a restore leaves for the second.
 //! [`inventory`] lists what there is, [`chapters`] reads what it says.
 
-pub(crate) mod apart;
 mod beside;
 pub(crate) mod chapters;
 mod conflict;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use seawall_repo::envelope::Kind;
-use seawall_repo::keys::Digest;
 use seawall_repo::layout::{ObjectName, Place};
 use seawall_store::{Held, Listed, RegionName};
 
@@ -19,7 +18,7 @@ use super::report::{DrainReport, Lacked, OtherRegion};
 use crate::error::{Error, Result};
 use crate::events;
 use crate::monitor::{Finding, Monitor};
-use crate::repository::Repository;
+use crate::repository::{Apart, COPY_WRONG, Copy, Repository};
 use crate::sync::{Bad, Wanted, healed, record_prefixes, under};
 
 /// Objects that are looked at at the same time.
@@ -185,10 +184,11 @@ impl<'a> Run<'a> {
             .map(|(name, held)| {
                 let (others, leaving) = (&others, &leaving);
                 async move {
-                    let own = digest(repository, &name, leaving, &held).await.ok();
+                    let own = copy(repository, &name, leaving, &held).await.ok();
                     let mut answers = Vec::new();
                     for other in others {
-                        answers.push((other.clone(), holds(repository, &name, other, &held, own).await));
+                        answers
+                            .push((other.clone(), holds(repository, &name, other, &held, own.clone()).await));
                     }
                     (name, answers)
                 }
@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
                     held.push(Held { region: at.clone(), size_bytes, modified_unix_us });
                 }
             }
-            let own = digest(self.repository, &name, &self.leaving, &held).await.ok();
+            let own = copy(self.repository, &name, &self.leaving, &held).await.ok();
             let Some(other) = self.others.get_mut(&region) else { continue };
             match holds(self.repository, &name, &region, &held, own).await {
                 Ok(()) => other.held += 1,
@@ -234,8 +234,7 @@ impl<'a> Run<'a> {
             self.lacking.is_empty() && self.others.values().all(|other| other.unreached.is_none());
         let lacking_more = self.lacking.len().saturating_sub(NAMED_MAX) as u64;
         let named = self.lacking.into_iter().take(NAMED_MAX);
-        let wrong = crate::repository::COPY_WRONG;
-        let findings = self.repository.take_findings().into_iter().filter(|one| one.id != wrong);
+        let findings = self.repository.take_findings().into_iter().filter(|one| one.id != COPY_WRONG);
         DrainReport {
             cluster: self.repository.cluster().clone(),
             region: self.leaving,
@@ -260,22 +259,22 @@ async fn holds(
     name: &ObjectName,
     region: &RegionName,
     held: &[Held],
-    own: Option<Digest>,
+    own: Option<Copy>,
 ) -> std::result::Result<(), String> {
-    let there = digest(repository, name, region, held).await?;
-    match own {
-        Some(own) if own != there => Err("it has other content there".to_owned()),
-        _ => Ok(()),
+    let there = copy(repository, name, region, held).await?;
+    match Apart::of(own.into_iter().chain([there])) {
+        Some(apart) => Err(apart.words()),
+        None => Ok(()),
     }
 }
 
-/// The digest of a region's copy, its heal copies included, of which head and length were seen to fit; why not otherwise.
-async fn digest(
+/// What a region's copy is, its heal copies included, of which head and length were seen to fit; why not otherwise.
+async fn copy(
     repository: &Repository,
     name: &ObjectName,
     region: &RegionName,
     held: &[Held],
-) -> std::result::Result<Digest, String> {
+) -> std::result::Result<Copy, String> {
     let listed = held.iter().find(|one| one.region == *region).ok_or("it is not there")?;
     let of = repository.regions().find(region.as_str()).ok_or("there is no such region")?;
     let created = repository.created(name).await;
@@ -284,17 +283,17 @@ async fn digest(
         && let Ok(head) = alone.read_head(name).await
         && head.value.head().check_object_bytes(listed.size_bytes).is_ok()
     {
-        return Ok(*head.value.head().plain_digest());
+        return Ok(Copy::of_head(region, &head.value));
     }
     // A record, or something is wrong with it: all of it is read, and its heal copies after it.
     let why = match under(repository, of, name, created).await {
-        Ok(good) => return good.digest.ok_or_else(|| "nothing says what is in it".to_owned()),
+        Ok(good) => return good.copy.ok_or_else(|| "nothing says what is in it".to_owned()),
         Err(Bad::Absent) => "it is not there".to_owned(),
         Err(Bad::Damaged(why, _)) => format!("it is damaged: {why}"),
         Err(Bad::Away(error)) => return Err(error.chain()),
     };
     match healed(repository, of, name, created).await {
-        Ok(Some(good)) => good.digest.ok_or(why),
+        Ok(Some(good)) => good.copy.ok_or(why),
         _ => Err(why),
     }
 }

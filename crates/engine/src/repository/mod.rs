@@ -2,6 +2,7 @@
 //!
 //! What the bytes mean is the crate `repo`'s, where they lie is the crate `store`'s; here the two meet.
 
+mod apart;
 mod catalog;
 mod entropy;
 mod faults;
@@ -16,6 +17,7 @@ mod read;
 mod settings;
 mod write;
 
+pub(crate) use apart::{Apart, Copy, apart};
 pub(crate) use catalog::unlistable;
 pub use catalog::{BackupEntry, Catalog, Unreached};
 pub use entropy::WorldEntropy;

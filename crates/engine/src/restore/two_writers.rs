@@ -14,9 +14,9 @@ use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_store::Held;
 
 use super::plan::RecoveryPlan;
-use crate::archive::apart::{Apart, apart};
 use crate::error::{Error, Result};
 use crate::repository::Repository;
+use crate::repository::{Apart, apart};
 
 /// Names whose copies differ in size that are compared: one that is not the same file is enough.
 const ODD_MAX: usize = 100;
@@ -114,7 +114,7 @@ pub(super) async fn refuse(
     )
     .fact("what", apart.words());
     for (follow, without) in apart.choices() {
-        let (writer, region, without) = (follow.writer, &follow.region, &without.region);
+        let (writer, region, without) = (follow.by(), &follow.region, &without.region);
         error = error.hint(format!(
             "to follow writer {writer}, whose WAL is in region {region}: {as_asked} --without-region {without}"
         ));

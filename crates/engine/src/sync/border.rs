@@ -15,8 +15,8 @@ use seawall_store::RegionName;
 use super::pass::Lacking;
 use super::run::Run;
 use super::wanted::Wanted;
-use crate::archive::apart::apart;
 use crate::backup::wal_of;
+use crate::repository::apart;
 
 /// How the stretches that are under way were judged, by region and timeline.
 #[derive(Debug, Default)]

@@ -3,12 +3,11 @@
 //! Promises: what is put was read whole and is what its writer signed; under a taken name nothing is changed, and the same content
 //! there, sealed another time, is no fault.
 
-use seawall_repo::keys::Digest;
 use seawall_repo::layout::{Named, ObjectName};
 use seawall_store::{Existing, Put, Region, RegionName, StoreError};
 
-use super::good::{differ, good_copy};
-use crate::repository::Repository;
+use super::good::{Good, differ, good_copy};
+use crate::repository::{Apart, Repository};
 use crate::verify::stored_copy;
 
 /// What became of it.
@@ -38,7 +37,7 @@ pub(super) async fn copy(
         && sources.len() > 1
         && let Some(conflict) = differ(repository, name, sources).await
     {
-        return Copied::Conflict(conflict);
+        return Copied::Conflict(conflict.words());
     }
     let good = match good_copy(repository, name, sources, repository.created(name).await).await {
         Ok(good) => good,
@@ -47,9 +46,7 @@ pub(super) async fn copy(
     match target.put_new(name.as_str(), &good.bytes).await {
         Ok(Put::Created) => Copied::Now(good.bytes.len() as u64),
         Ok(Put::AlreadyThere) => Copied::Before,
-        Ok(Put::Conflict { existing }) => {
-            taken(repository, name, good.digest, &existing, (&good.region, target.name()))
-        }
+        Ok(Put::Conflict { existing }) => taken(repository, name, good, &existing, target.name()),
         Err(error) => Copied::Refused(error),
     }
 }
@@ -58,17 +55,19 @@ pub(super) async fn copy(
 fn taken(
     repository: &Repository,
     name: &ObjectName,
-    digest: Option<Digest>,
+    good: Good,
     existing: &Existing,
-    (source, target): (&RegionName, &RegionName),
+    target: &RegionName,
 ) -> Copied {
     let there = match existing {
-        Existing::Whole(bytes) => stored_copy(repository, name, bytes, None),
+        Existing::Whole(bytes) => stored_copy(repository, name, bytes, None, target),
         Existing::TooLarge { size_bytes } => Err(format!("it has {size_bytes} bytes")),
     };
     match there {
-        Ok(there) if there.is_some() && there == digest => Copied::Before,
-        Ok(_) => Copied::Conflict(format!("{source} and {target} hold different contents")),
+        Ok(there) => match Apart::of(good.copy.into_iter().chain(there)) {
+            Some(conflict) => Copied::Conflict(conflict.words()),
+            None => Copied::Before,
+        },
         Err(why) => Copied::Conflict(format!("{target} holds what cannot be believed: {why}")),
     }
 }

@@ -4,20 +4,19 @@
 
 use bytes::Bytes;
 use seawall_repo::envelope::Kind;
-use seawall_repo::keys::Digest;
 use seawall_repo::layout::ObjectName;
 use seawall_repo::time::Time;
 use seawall_store::{ErrorKind, Region, RegionName, StoreError};
 
-use crate::repository::{OBJECT_BYTES_MAX, Repository, heal_copies};
+use crate::repository::{Apart, Copy, OBJECT_BYTES_MAX, Repository, apart, heal_copies};
 use crate::verify::stored_copy;
 
 /// Bytes that are what was signed.
 #[derive(Debug)]
 pub(crate) struct Good {
     pub(crate) bytes: Bytes,
-    pub(crate) digest: Option<Digest>,
-    pub(crate) region: RegionName,
+    /// What it is compared by.
+    pub(crate) copy: Option<Copy>,
 }
 
 /// Why a region has none.
@@ -56,8 +55,8 @@ pub(crate) async fn under(
         }
         Err(error) => return Err(Bad::Away(error)),
     };
-    match stored_copy(repository, &stored.signed(), &bytes, created) {
-        Ok(digest) => Ok(Good { bytes, digest, region: region.name().clone() }),
+    match stored_copy(repository, &stored.signed(), &bytes, created, region.name()) {
+        Ok(copy) => Ok(Good { bytes, copy }),
         Err(why) => Err(Bad::Damaged(why, bytes)),
     }
 }
@@ -104,32 +103,22 @@ pub(super) async fn good_copy(
     Err(faults.join("; "))
 }
 
-/// Whether these regions hold different contents, each signed by somebody who may: nobody but a person can say whose it should be.
+/// Two of these regions that hold different contents, each signed by somebody who may: nobody but a person can say whose it should be.
 pub(super) async fn differ(
     repository: &Repository,
     name: &ObjectName,
     holders: &[RegionName],
-) -> Option<String> {
-    let mut known: Option<(RegionName, Digest)> = None;
-    for holder in holders {
+) -> Option<Apart> {
+    if Kind::of_name(name).is_some() {
+        return apart(repository, name, holders).await;
+    }
+    let created = repository.created(name).await;
+    let mut copies = Vec::new();
+    for holder in holders.iter().filter_map(|holder| repository.regions().find(holder.as_str())) {
         // A copy that cannot be read is no other content; whoever copies says what is wrong with it.
-        let Some(digest) = digest_in(repository, name, holder).await else { continue };
-        match &known {
-            Some((first, other)) if *other != digest => {
-                return Some(format!("{first} and {holder} hold different contents"));
-            }
-            Some(_) => {}
-            None => known = Some((holder.clone(), digest)),
+        if let Ok(good) = under(repository, holder, name, created).await {
+            copies.extend(good.copy);
         }
     }
-    None
-}
-
-async fn digest_in(repository: &Repository, name: &ObjectName, region: &RegionName) -> Option<Digest> {
-    if Kind::of_name(name).is_none() {
-        let region = repository.regions().find(region.as_str())?;
-        return under(repository, region, name, repository.created(name).await).await.ok()?.digest;
-    }
-    let head = repository.within(region)?.read_head(name).await.ok()?;
-    Some(*head.value.head().plain_digest())
+    Apart::of(copies)
 }

@@ -6,14 +6,13 @@
 //! twice at once, it finds the copy there.
 
 use bytes::Bytes;
-use seawall_repo::keys::Digest;
 use seawall_repo::layout::ObjectName;
 use seawall_repo::object::OpenHead;
 use seawall_repo::time::Time;
 use seawall_store::{Existing, Put, Region, RegionName, StoreError};
 
 use super::good::{Bad, Good, differ, good_copy, healed, under};
-use crate::repository::{Repository, heal_copies, heal_number};
+use crate::repository::{Apart, Copy, Repository, heal_copies, heal_number};
 use crate::verify::stored_copy;
 
 /// Numbers that others may take meanwhile.
@@ -57,17 +56,15 @@ pub(super) async fn heal(
     let regions = repository.regions().iter().map(|region| region.name().clone());
     let others: Vec<RegionName> = regions.filter(|region| region != target.name()).collect();
     if let Some(conflict) = differ(repository, name, &others).await {
-        return Healing::Conflict(conflict);
+        return Healing::Conflict(conflict.words());
     }
     let good = match good_copy(repository, name, &others, created).await {
         Ok(good) => good,
         Err(faults) => return Healing::NoGoodCopy(format!("{}: {why}; {faults}", target.name())),
     };
-    if let Some(other) = believed_digest(repository, name, &bytes, created)
-        && Some(other) != good.digest
-    {
-        let conflict = format!("{} and {} hold different contents", target.name(), good.region);
-        return Healing::Conflict(conflict);
+    let believed = believed(repository, name, &bytes, created, target.name());
+    if let Some(conflict) = Apart::of(believed.into_iter().chain(good.copy.clone())) {
+        return Healing::Conflict(conflict.words());
     }
     if dry_run {
         return Healing::Damaged(good.bytes.len() as u64);
@@ -75,15 +72,16 @@ pub(super) async fn heal(
     put(repository, name, target, &good).await
 }
 
-/// The plain digest that the head of damaged bytes names, where the head itself can be believed.
-fn believed_digest(
+/// What the head of damaged bytes names, where the head itself can be believed.
+fn believed(
     repository: &Repository,
     name: &ObjectName,
     bytes: &Bytes,
     created: Option<Time>,
-) -> Option<Digest> {
+    region: &RegionName,
+) -> Option<Copy> {
     let head = OpenHead::open(name, bytes, repository.trust(), created).ok()?;
-    Some(*head.head().plain_digest())
+    Some(Copy::of_head(region, &head))
 }
 
 async fn put(repository: &Repository, name: &ObjectName, target: &Region, good: &Good) -> Healing {
@@ -98,7 +96,7 @@ async fn put(repository: &Repository, name: &ObjectName, target: &Region, good: 
             Ok(Put::AlreadyThere) => return Healing::NotNeeded,
             // Another sync put its own meanwhile; where that is damaged already, the next number is free.
             Ok(Put::Conflict { existing: Existing::Whole(bytes) })
-                if stored_copy(repository, name, &bytes, None).is_ok() =>
+                if stored_copy(repository, name, &bytes, None, target.name()).is_ok() =>
             {
                 return Healing::NotNeeded;
             }

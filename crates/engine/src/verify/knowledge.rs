@@ -21,11 +21,10 @@ use seawall_store::{Held as Listing, Listed, RegionName};
 
 use super::manifests::{ReadManifest, manifest};
 use super::numbers::Numbers;
-use super::outcome::Copy;
 use super::tasks::{Outcome, Reading};
 use crate::error::Result;
 use crate::holes::acknowledgements;
-use crate::repository::Repository;
+use crate::repository::{Apart, Copy, Repository};
 use crate::retention::{Lineage, WalRanges};
 
 /// A word about what is used is dead so long after it was given.
@@ -188,9 +187,9 @@ impl Knowledge {
             self.first.insert(id, copy);
             return;
         };
-        if first.generation == copy.generation && first.digest != copy.digest {
+        if let Some(Apart { one, other }) = Apart::of([first.clone(), copy]) {
             let name = Named::Manifest { place: self.place.clone(), backup: id }.into();
-            self.differing.push((name, [first.clone(), copy]));
+            self.differing.push((name, [one, other]));
         }
     }
 

@@ -13,10 +13,9 @@ use seawall_store::RegionName;
 use super::found::Way;
 use super::healed::Trying;
 use super::object::Wrong;
-use super::outcome::Copy;
 use super::tasks::{Outcome, Reading};
 use crate::error::{Error, Result};
-use crate::repository::Repository;
+use crate::repository::{Copy, Repository};
 
 /// The manifest and what its copy is compared by, or what became of it.
 pub(super) type ReadManifest = Result<std::result::Result<(Box<Manifest>, Copy), Outcome>>;
@@ -92,12 +91,7 @@ fn open_manifest(
         ))));
     };
     Ok(match Manifest::open(&whole, &digest_key, &mut decompressor) {
-        Ok(manifest) => {
-            let head = whole.head();
-            let (digest, writer) = (*head.head().plain_digest(), Some(head.head().writer()));
-            let copy = Copy { region: region.clone(), digest, generation: head.generation(), writer };
-            Ok((Box::new(manifest), copy))
-        }
+        Ok(manifest) => Ok((Box::new(manifest), Copy::of_head(region, whole.head()))),
         Err(seawall_repo::manifest::ManifestError::Object(error)) => Err(Outcome::Wrong(error.into())),
         Err(error) => Err(Outcome::Wrong(Wrong::new(Way::Damaged, error.to_string()))),
     })

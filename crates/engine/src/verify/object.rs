@@ -20,6 +20,7 @@ use seawall_repo::time::Time;
 use seawall_repo::trust::Trust;
 use seawall_repo::wal_index::SegmentIndex;
 use seawall_repo::wal_object::{PART_BYTES, WalHeader, WalReader};
+use seawall_store::RegionName;
 
 use super::body::BodyCheck;
 use super::found::{Way, way_of};
@@ -27,7 +28,7 @@ use super::index::IndexCheck;
 use super::links::{Beside, Edges};
 use super::pages::{PageFacts, PagesSeen};
 use super::wal_pages::{WalFacts, WalPages};
-use crate::repository::Repository;
+use crate::repository::{Copy, Repository};
 
 /// With what objects are checked.
 #[derive(Debug, Clone, Copy)]
@@ -97,12 +98,13 @@ pub(crate) fn stored_copy(
     name: &ObjectName,
     bytes: &[u8],
     created: Option<Time>,
-) -> Result<Option<Digest>, String> {
+    region: &RegionName,
+) -> Result<Option<Copy>, String> {
     if bytes.is_empty() {
         return Err("it is empty".to_owned());
     }
     let check = Check { trust: repository.trust(), keys: repository.keys(), created, pages: None, wal: None };
-    check.stored(name, bytes).map(|good| good.plain_digest).map_err(|wrong| wrong.fault)
+    check.stored(name, bytes).map(|good| good.copy(region)).map_err(|wrong| wrong.fault)
 }
 
 impl Check<'_> {
@@ -390,6 +392,14 @@ pub(super) fn index_checked(
 /// The edges of a segment that says this of itself.
 pub(super) fn edges(index: Option<Box<SegmentIndex>>, by: WriterId) -> Option<Box<Edges>> {
     index.map(|index| Box::new(Edges::of(&index, by)))
+}
+
+impl Good {
+    /// As whose copy it is compared with the others.
+    pub(super) fn copy(&self, region: &RegionName) -> Option<Copy> {
+        let Self { plain_digest, generation, writer, .. } = *self;
+        Some(Copy { region: region.clone(), digest: plain_digest?, generation, writer })
+    }
 }
 
 pub(super) fn good(head: &OpenHead) -> Good {

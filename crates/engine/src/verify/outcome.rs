@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seawall_pg::{SegmentName, SegmentNo, Timeline, WalFileName, WalSegmentSize};
-use seawall_repo::id::{BackupId, Generation, SystemId, WriterId};
-use seawall_repo::keys::Digest;
+use seawall_repo::id::{BackupId, SystemId};
 use seawall_repo::layout::{Named, ObjectName, Place};
 use seawall_store::{RegionName, SweptTemps};
 
@@ -15,6 +14,7 @@ use super::links::{Broken, Links, Told};
 use super::object::{Good, Wrong};
 use super::report::{Kind, KindCount, Orphans};
 use super::tasks::{Job, Look, Neighbours, Outcome, Seen};
+use crate::repository::{Apart, Copy};
 
 /// What is counted for one region.
 #[derive(Debug)]
@@ -54,15 +54,6 @@ pub(super) struct Gathered {
     pub(super) closed: u64,
     /// Bytes of copies that were read.
     pub(super) read_bytes: u64,
-}
-
-/// A copy that is good, for comparing with the others.
-#[derive(Debug, Clone)]
-pub(super) struct Copy {
-    pub(super) region: RegionName,
-    pub(super) digest: Digest,
-    pub(super) generation: Option<Generation>,
-    pub(super) writer: Option<WriterId>,
 }
 
 impl Gathered {
@@ -227,8 +218,7 @@ impl Gathered {
         if let (Named::Pack { backup, .. }, 1..) = (name.named(), good.pages.known) {
             *self.known.entry(*backup).or_default().entry(region.clone()).or_default() += good.pages.known;
         }
-        let Good { plain_digest, generation, writer, .. } = *good;
-        Some(Copy { region: region.clone(), digest: plain_digest?, generation, writer })
+        good.copy(region)
     }
 
     /// Different content under one name: each copy is what its writer signed, so neither is damaged.
@@ -240,31 +230,21 @@ impl Gathered {
         size: Option<WalSegmentSize>,
     ) {
         // Heal copies are numbered in each region by itself.
-        let Some((first, rest)) = copies.split_first().filter(|_| name.healed().is_none()) else { return };
-        let by = |copy: &Copy| {
-            copy.writer.map_or_else(|| "the one it names".to_owned(), |writer| writer.to_string())
-        };
-        let other =
-            rest.iter().find(|copy| copy.generation == first.generation && copy.digest != first.digest);
-        let Some(other) = other else { return };
+        if name.healed().is_some() {
+            return;
+        }
+        let Some(apart) = Apart::of(copies.iter().cloned()) else { return };
         copies.iter().for_each(|copy| self.findings().doubt(&copy.region, name.named()));
-        let mut candidates = [other, first];
+        let mut candidates = [&apart.other, &apart.one];
         candidates.sort_by_key(|copy| !odd.contains(&copy.region));
         let region = candidates.into_iter().find(|copy| self.judges(&copy.region));
         let Some(region) = region.map(|copy| copy.region.clone()) else { return };
-        let fault = format!(
-            "different content under one name: in region {} by writer {}, in region {} by writer {}",
-            first.region,
-            by(first),
-            other.region,
-            by(other)
-        );
         let found = Found {
             region,
             object: name.to_string(),
             subject: Subject::of(name.named(), size),
             way: Way::Conflict,
-            fault,
+            fault: apart.words(),
             writer: None,
             elsewhere: Vec::new(),
             read_good: 0,

@@ -7,9 +7,9 @@ use futures::StreamExt as _;
 
 use super::look::PlaceSeen;
 use super::report::ConflictReport;
-use crate::archive::apart::apart;
 use crate::error::Result;
 use crate::repository::Repository;
+use crate::repository::apart;
 
 /// Names whose heads are read at the same time.
 const AHEAD: usize = 8;

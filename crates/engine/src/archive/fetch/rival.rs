@@ -14,10 +14,10 @@ use seawall_repo::wal_object::{OpenWal, WalContent};
 use seawall_store::RegionName;
 
 use super::judge::Wanted;
-use crate::archive::apart::{Apart, apart};
 use crate::archive::read;
 use crate::error::Error;
 use crate::repository::Repository;
+use crate::repository::{Apart, apart};
 
 /// How much longer than for the file itself other regions are waited for.
 const WAIT: Duration = Duration::from_secs(1);
@@ -69,7 +69,9 @@ pub(super) fn two_writers(name: &ObjectName, apart: &Apart) -> Error {
     apart.choices().iter().fold(error, |error, (follow, without)| {
         error.hint(format!(
             "to follow writer {}, whose WAL is in region {}: put --without-region {} into restore_command and start the server again",
-            follow.writer, follow.region, without.region
+            follow.by(),
+            follow.region,
+            without.region
         ))
     })
 }

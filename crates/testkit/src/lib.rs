@@ -12,6 +12,7 @@ pub mod bins;
 mod failure;
 pub mod identity;
 pub mod oracles;
+pub mod seaweed;
 pub mod servers;
 mod template;
 pub mod workload;

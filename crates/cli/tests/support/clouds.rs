@@ -28,7 +28,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Starts one; its bucket lets nothing be overwritten or deleted for so many seconds, where that is said.
+    /// Starts one; its bucket lets nothing be overwritten or deleted for so many seconds, where that is said, and nobody can lift that.
     pub(crate) fn start(name: &'static str, location: &str, seconds: Option<u64>) -> Result<Self> {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut cloud = Self { name, home: Scratch::new()?, child: None, address: listen };
@@ -40,6 +40,9 @@ impl Cloud {
         }
         let made = control.create_bucket_with(&bucket, "project", false);
         made.context(|| "making a bucket".to_owned())?;
+        if seconds.is_some() {
+            control.lock_bucket(BUCKET).context(|| "locking a bucket".to_owned())?;
+        }
         control.rate_limit(false).context(|| "settings of a simulator".to_owned())?;
         Ok(cloud)
     }

@@ -3,22 +3,16 @@
 //! Promise: a trouble that ended leaves a region with all that it had taken. What is shown on simulators alone is *simulated*.
 
 use std::fs::Permissions;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use seawall_gcsim::{Answer, Fault, Operation, When};
-use seawall_testkit::identity::{cache_directory, write_file};
+use seawall_testkit::identity::write_file;
+use seawall_testkit::seaweed::{BUCKET, Seaweed};
 use seawall_testkit::workload::Random;
 use seawall_testkit::{Context as _, Failure, Result, Scratch};
 
 use super::clouds::Cloud;
-
-const SECRET: &str = "c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU=";
-const STARTS_WITHIN: Duration = Duration::from_secs(90);
 
 /// What comes over a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +84,7 @@ impl Trouble {
 /// A region of some kind.
 pub(crate) enum Place {
     Simulator(Cloud),
-    Seaweed(Seaweed),
+    S3(S3),
     Disk(Disk),
 }
 
@@ -100,7 +94,7 @@ impl Place {
     }
 
     pub(crate) fn seaweed(name: &'static str) -> Result<Self> {
-        Ok(Self::Seaweed(Seaweed::start(name)?))
+        Ok(Self::S3(S3::start(name)?))
     }
 
     pub(crate) fn disk(name: &'static str) -> Result<Self> {
@@ -112,7 +106,7 @@ impl Place {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Simulator(cloud) => cloud.name(),
-            Self::Seaweed(seaweed) => seaweed.name,
+            Self::S3(s3) => s3.name,
             Self::Disk(disk) => disk.name,
         }
     }
@@ -121,7 +115,7 @@ impl Place {
     pub(crate) fn settings(&self, home: &Path) -> Result<String> {
         match self {
             Self::Simulator(cloud) => Ok(cloud.settings(&Cloud::token(home)?)),
-            Self::Seaweed(seaweed) => seaweed.settings(home),
+            Self::S3(s3) => s3.settings_of(BUCKET, home),
             Self::Disk(disk) => Ok(format!(
                 "[[repository.region]]\nname = \"{}\"\nurl = \"file://{}\"\n",
                 disk.name,
@@ -134,7 +128,7 @@ impl Place {
     pub(crate) fn trouble(&self, random: &mut Random) -> Trouble {
         let all: &[Trouble] = match self {
             Self::Simulator(_) => &Trouble::OF_A_SIMULATOR,
-            Self::Seaweed(_) => &Trouble::OF_A_PROCESS,
+            Self::S3(_) => &Trouble::OF_A_PROCESS,
             Self::Disk(_) => &Trouble::OF_A_DISK,
         };
         random.pick(all).copied().unwrap_or(Trouble::Killed)
@@ -148,8 +142,8 @@ impl Place {
                 let (when, fault) = trouble.fault().ok_or_else(|| Failure::new(format!("{trouble:?}")))?;
                 cloud.control().fault(when, fault).context(|| "a fault".to_owned()).map(drop)
             }
-            (Self::Seaweed(seaweed), Trouble::Stopped) => seaweed.signal("-STOP"),
-            (Self::Seaweed(seaweed), _) => seaweed.kill(),
+            (Self::S3(s3), Trouble::Stopped) => s3.store.stop(),
+            (Self::S3(s3), _) => s3.store.kill(),
             (Self::Disk(disk), Trouble::Vanishes) => disk.vanish(),
             (Self::Disk(disk), _) => disk.lock(),
         }
@@ -160,8 +154,8 @@ impl Place {
             (Self::Simulator(cloud), Trouble::Stopped) => cloud.go_on(),
             (Self::Simulator(cloud), Trouble::Killed) => cloud.start_again(),
             (Self::Simulator(cloud), _) => cloud.heal(),
-            (Self::Seaweed(seaweed), Trouble::Stopped) => seaweed.signal("-CONT"),
-            (Self::Seaweed(seaweed), _) => seaweed.serve(),
+            (Self::S3(s3), Trouble::Stopped) => s3.store.go_on(),
+            (Self::S3(s3), _) => s3.store.start_again(),
             (Self::Disk(disk), Trouble::Vanishes) => disk.come_back(),
             (Self::Disk(disk), _) => disk.unlock(),
         }
@@ -213,134 +207,32 @@ impl Disk {
     }
 }
 
-/// SeaweedFS with its S3 service and one bucket.
-pub(crate) struct Seaweed {
+/// SeaweedFS with its S3 service.
+pub(crate) struct S3 {
     name: &'static str,
-    home: Scratch,
-    ports: [u16; 8],
-    child: Option<Child>,
+    store: Seaweed,
 }
 
-impl Seaweed {
-    fn start(name: &'static str) -> Result<Self> {
-        let held: [_; 8] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0"));
-        let mut ports = [0; 8];
-        for (port, listener) in ports.iter_mut().zip(held) {
-            *port = listener?.local_addr()?.port();
-        }
-        let mut seaweed = Self { name, home: Scratch::new()?, ports, child: None };
-        std::fs::create_dir(seaweed.home.path().join("data"))?;
-        let identities = format!(
-            "{{\"identities\": [{{\"name\": \"writer\", \"credentials\": [{{\"accessKey\": \"seawall\", \"secretKey\": \
-             \"{SECRET}\"}}], \"actions\": [\"Admin\", \"Read\", \"Write\", \"List\"]}}]}}"
-        );
-        std::fs::write(seaweed.home.path().join("s3.json"), identities)?;
-        seaweed.serve()?;
-        Ok(seaweed)
+impl S3 {
+    pub(crate) fn start(name: &'static str) -> Result<Self> {
+        Ok(Self { name, store: Seaweed::start(None)? })
     }
 
-    /// Starts it, at its ports and with all it had, and waits until its bucket can be used.
-    fn serve(&mut self) -> Result<()> {
-        let [master, volume, filer, s3, master_grpc, volume_grpc, filer_grpc, s3_grpc] = self.ports;
-        let home = self.home.path();
-        let child = Command::new(program()?)
-            .args([
-                "server",
-                "-ip",
-                "127.0.0.1",
-                "-ip.bind",
-                "127.0.0.1",
-                "-filer",
-                "-s3",
-                "-volume.max",
-                "20",
-            ])
-            .args(["-master.volumeSizeLimitMB", "1024", "-master.telemetry=false"])
-            // Two that run beside each other would both want these, at ports of their own choice.
-            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
-            .arg(format!("-dir={}", home.join("data").display()))
-            .arg(format!("-s3.config={}", home.join("s3.json").display()))
-            .args([format!("-master.port={master}"), format!("-master.port.grpc={master_grpc}")])
-            .args([format!("-volume.port={volume}"), format!("-volume.port.grpc={volume_grpc}")])
-            .args([format!("-filer.port={filer}"), format!("-filer.port.grpc={filer_grpc}")])
-            .args([format!("-s3.port={s3}"), format!("-s3.port.grpc={s3_grpc}")])
-            .current_dir(home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context(|| "starting SeaweedFS".to_owned())?;
-        self.child = Some(child);
-        let began = Instant::now();
-        // A bucket is a folder of the filer, which makes it once all of its servers have found each other.
-        let is_there = || {
-            let answer = ask(filer, "POST /buckets/acme-dr/");
-            ["HTTP/1.1 201", "HTTP/1.1 409"].iter().any(|made| answer.starts_with(made))
-                && TcpStream::connect(("127.0.0.1", s3)).is_ok()
-        };
-        while !is_there() {
-            if began.elapsed() > STARTS_WITHIN {
-                return Err(Failure::new("SeaweedFS does not start"));
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        Ok(())
+    /// What it can do beside being a region.
+    pub(crate) fn store(&mut self) -> &mut Seaweed {
+        &mut self.store
     }
 
-    fn settings(&self, home: &Path) -> Result<String> {
+    /// Its part of the settings, in a bucket of it.
+    pub(crate) fn settings_of(&self, bucket: &str, home: &Path) -> Result<String> {
         let file = home.join("aws-credentials");
-        let text = format!("[default]\naws_access_key_id = seawall\naws_secret_access_key = {SECRET}\n");
-        write_file(&file, text, 0o600)?;
+        write_file(&file, Seaweed::credentials(), 0o600)?;
         Ok(format!(
-            "[[repository.region]]\nname = \"{}\"\nurl = \"s3://acme-dr/pg\"\nendpoint = \"http://127.0.0.1:{}\"\naws_region = \
-             \"us-east-1\"\ncredentials_file = \"{}\"\n",
+            "[[repository.region]]\nname = \"{}\"\nurl = \"s3://{bucket}/pg\"\nendpoint = \"{}\"\naws_region = \"us-east-1\"\n\
+             credentials_file = \"{}\"\n",
             self.name,
-            self.ports[3],
+            self.store.endpoint(),
             file.display()
         ))
     }
-
-    fn signal(&self, signal: &str) -> Result<()> {
-        let child = self.child.as_ref().ok_or_else(|| Failure::new("SeaweedFS is gone"))?;
-        let status = Command::new("kill").args([signal, &child.id().to_string()]).status()?;
-        if status.success() { Ok(()) } else { Err(Failure::new("no signal could be sent")) }
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        if let Some(mut child) = self.child.take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Seaweed {
-    fn drop(&mut self) {
-        // A process that is stopped dies of SIGKILL all the same.
-        let _gone = self.kill();
-    }
-}
-
-fn program() -> Result<PathBuf> {
-    let folder = std::env::var_os("SEAWALL_EMULATORS").map(PathBuf::from);
-    let program = folder.unwrap_or_else(|| cache_directory().join("emulators")).join("weed");
-    match program.exists() {
-        true => Ok(program),
-        false => Err(Failure::new(format!("{} is missing: make setup-test installs it", program.display()))),
-    }
-}
-
-/// One request without a body; what came back, as far as it came.
-fn ask(port: u16, request: &str) -> String {
-    let Ok(mut service) = TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
-    let rest =
-        format!(" HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let mut answer = String::new();
-    let limit = service.set_read_timeout(Some(Duration::from_secs(10)));
-    if limit.is_ok() && service.write_all(format!("{request}{rest}").as_bytes()).is_ok() {
-        // What was read before a connection breaks is there all the same.
-        drop(service.read_to_string(&mut answer));
-    }
-    answer
 }

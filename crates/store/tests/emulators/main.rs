@@ -8,15 +8,13 @@ mod service;
 mod tls;
 
 use bytes::Bytes;
-use object_store::aws::{AwsAuthorizer, AwsCredential};
-use object_store::client::{HttpConnector as _, HttpRequest, ReqwestConnector};
-use object_store::{ClientOptions, HeaderValue};
 use seawall_store::bucket::about::{Lock, Versions};
 use seawall_store::contract::{Promises, check_all};
 use seawall_store::{ErrorKind, Put, Region, RegionConfig, World};
 use std::time::Duration;
 
-use service::{Emulator, SECRET, private_file};
+use seawall_testkit::seaweed::SECRET;
+use service::{Emulator, private_file};
 
 async fn keeps_the_contract(region: &Region, promises: Promises) {
     let breaches = check_all(region.store().as_ref(), "contract", promises).await;
@@ -61,29 +59,9 @@ async fn refusals_are_refusals(emulator: &Emulator, other_bucket: &str, wrong_ke
     }
 }
 
-/// A request to SeaweedFS with the emulator's own key; the answer's status.
-async fn s3_call(emulator: &Emulator, path: &str, header: Option<&'static str>, body: &'static str) -> u16 {
-    let client = ReqwestConnector::default().connect(&ClientOptions::new().with_allow_http(true)).unwrap();
-    let mut request = HttpRequest::new(Bytes::from_static(body.as_bytes()).into());
-    *request.method_mut() = "PUT".parse().unwrap();
-    let endpoint = emulator.access.endpoint.as_deref().unwrap();
-    *request.uri_mut() = format!("{endpoint}{path}").parse().unwrap();
-    if let Some(header) = header {
-        request.headers_mut().insert(header, HeaderValue::from_static("true"));
-    }
-    let (key_id, secret_key) = ("seawall".to_owned(), SECRET.to_owned());
-    let credential = AwsCredential { key_id, secret_key, token: None };
-    AwsAuthorizer::new(&credential, "s3", "us-east-1").try_authorize(&mut request, None).unwrap();
-    client.execute(request).await.unwrap().status().as_u16()
-}
-
 /// A bucket that locks every object for a day, for good.
 async fn works_under_object_lock(emulator: &Emulator) {
-    let lock = Some("x-amz-bucket-object-lock-enabled");
-    assert_eq!(s3_call(emulator, "/acme-locked", lock, "").await, 200);
-    let rule = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>COMPLIANCE</Mode>\
-                <Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>";
-    assert_eq!(s3_call(emulator, "/acme-locked?object-lock", None, rule).await, 200);
+    emulator.as_seaweed().make_locked_bucket("acme-locked", 1).unwrap();
     let config = RegionConfig { url: "s3://acme-locked/pg".to_owned(), ..emulator.config() };
     let world = World::system();
     let founding = Region::found(config.clone(), &world).unwrap();

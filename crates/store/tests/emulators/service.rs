@@ -4,51 +4,37 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use seawall_store::{Access, Limits, Region, RegionConfig, RegionName, Role, World};
+use seawall_testkit::seaweed::{BUCKET, SECRET, Seaweed, Shown, emulator, free_ports};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub(crate) const SECRET: &str = "c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU=";
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
-
-/// What a server shows of itself, each in PEM.
-pub(crate) struct Shown {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-}
 
 /// A store in a process of its own, ended when dropped.
 pub(crate) struct Emulator {
-    child: Child,
+    running: Running,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) access: Access,
-    url: &'static str,
+    url: String,
 }
 
-impl Drop for Emulator {
+enum Running {
+    Seaweed(Seaweed),
+    Azurite(Child),
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        // What it cannot be told any more is gone already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if let Self::Azurite(child) = self {
+            // What it cannot be told any more is gone already.
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
-}
-
-fn program(name: &str) -> PathBuf {
-    let folder = std::env::var_os("SEAWALL_EMULATORS").map(PathBuf::from);
-    let folder =
-        folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/emulators"));
-    let program = folder.join(name);
-    assert!(program.exists(), "{} is missing: make setup-test installs it", program.display());
-    program
-}
-
-/// Ports that nobody has now.
-fn ports<const N: usize>() -> [u16; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
 }
 
 fn wait_for(port: u16) {
@@ -74,69 +60,28 @@ impl Emulator {
     /// With `shown`, it takes nothing but TLS.
     pub(crate) fn seaweed_behind(shown: Option<&Shown>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [master, volume, filer, s3, master_grpc, volume_grpc, filer_grpc, s3_grpc] = ports();
-        let config = format!(
-            "{{\"identities\": [{{\"name\": \"writer\", \"credentials\": [{{\"accessKey\": \"seawall\", \"secretKey\": \"{SECRET}\"}}], \
-             \"actions\": [\"Admin\", \"Read\", \"Write\", \"List\"]}}]}}"
-        );
-        let config = private_file(folder.path(), "s3.json", &config);
-        let data = folder.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        let tls: Vec<String> = shown
-            .map(|shown| {
-                let certificate = private_file(folder.path(), "server.crt", &shown.certificate);
-                let key = private_file(folder.path(), "server.key", &shown.key);
-                vec![
-                    format!("-s3.cert.file={}", certificate.display()),
-                    format!("-s3.key.file={}", key.display()),
-                ]
-            })
-            .unwrap_or_default();
-        let scheme = if shown.is_some() { "https" } else { "http" };
-        let child = Command::new(program("weed"))
-            .args([
-                "server",
-                "-ip",
-                "127.0.0.1",
-                "-ip.bind",
-                "127.0.0.1",
-                "-filer",
-                "-s3",
-                "-volume.max",
-                "20",
-            ])
-            .args(["-master.volumeSizeLimitMB", "1024", "-master.telemetry=false"])
-            // Two that run beside each other would both want these, at ports of their own choice.
-            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
-            .arg(format!("-dir={}", data.display()))
-            .arg(format!("-s3.config={}", config.display()))
-            .args([format!("-master.port={master}"), format!("-master.port.grpc={master_grpc}")])
-            .args([format!("-volume.port={volume}"), format!("-volume.port.grpc={volume_grpc}")])
-            .args([format!("-filer.port={filer}"), format!("-filer.port.grpc={filer_grpc}")])
-            .args([format!("-s3.port={s3}"), format!("-s3.port.grpc={s3_grpc}")])
-            .args(tls)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_for(s3);
-        let text = format!("[default]\naws_access_key_id = seawall\naws_secret_access_key = {SECRET}\n");
+        let seaweed = Seaweed::start(shown).unwrap();
         let access = Access {
-            endpoint: Some(format!("{scheme}://127.0.0.1:{s3}")),
-            credentials_file: Some(private_file(folder.path(), "credentials", &text)),
+            endpoint: Some(seaweed.endpoint()),
+            credentials_file: Some(private_file(folder.path(), "credentials", &Seaweed::credentials())),
             aws_region: Some("us-east-1".to_owned()),
             ..Access::default()
         };
-        make_s3_bucket(filer);
-        Self { child, folder, access, url: "s3://acme-dr/pg" }
+        Self { running: Running::Seaweed(seaweed), folder, access, url: format!("s3://{BUCKET}/pg") }
+    }
+
+    /// What SeaweedFS can do beside being asked for objects.
+    pub(crate) fn as_seaweed(&self) -> &Seaweed {
+        match &self.running {
+            Running::Seaweed(seaweed) => seaweed,
+            Running::Azurite(_) => panic!("it is Azurite"),
+        }
     }
 
     pub(crate) fn azurite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [port] = ports();
-        let child = Command::new(program("azurite-blob"))
+        let [port] = free_ports().unwrap();
+        let child = Command::new(emulator("azurite-blob").unwrap())
             .args(["--blobHost", "127.0.0.1", "--skipApiVersionCheck", "--disableTelemetry", "--silent"])
             .args(["--blobPort", &port.to_string()])
             .arg("--location")
@@ -157,7 +102,7 @@ impl Emulator {
             ..Access::default()
         };
         make_container(port);
-        Self { child, folder, access, url: "az://backups/pg" }
+        Self { running: Running::Azurite(child), folder, access, url: "az://backups/pg".to_owned() }
     }
 
     pub(crate) fn config(&self) -> RegionConfig {
@@ -165,7 +110,7 @@ impl Emulator {
             Limits { attempts_max: 3, backoff_first: Duration::from_millis(50), ..Limits::default() };
         RegionConfig {
             name: RegionName::new("place").unwrap(),
-            url: self.url.to_owned(),
+            url: self.url.clone(),
             access: self.access.clone(),
             role: Role::Copy,
             limits,
@@ -177,19 +122,6 @@ impl Emulator {
         let founding = Region::found(self.config(), &world).unwrap();
         assert!(founding.put_new("seawall.json", &Bytes::from_static(b"{}")).await.unwrap().is_stored());
         Region::open(self.config(), &world).unwrap()
-    }
-}
-
-/// A bucket is a folder of SeaweedFS's filer, which makes it once all of its servers have found each other.
-fn make_s3_bucket(filer: u16) {
-    let began = Instant::now();
-    loop {
-        let answer = ask(filer, "POST /buckets/acme-dr/ HTTP/1.1\r\n");
-        if answer.starts_with("HTTP/1.1 201") {
-            return;
-        }
-        assert!(began.elapsed() < STARTS_WITHIN, "{answer}");
-        std::thread::sleep(Duration::from_millis(200));
     }
 }
 

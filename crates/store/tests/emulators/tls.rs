@@ -11,7 +11,8 @@ use bytes::Bytes;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use seawall_store::{ErrorKind, Region, RegionConfig, World};
 
-use crate::service::{Emulator, SECRET, Shown, private_file};
+use crate::service::{Emulator, private_file};
+use seawall_testkit::seaweed::{SECRET, Shown};
 
 /// An authority that nobody knows.
 struct Authority {

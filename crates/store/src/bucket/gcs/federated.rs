@@ -6,19 +6,23 @@
 //! nor its proxy.
 //!
 //! Promises: one exchange serves until five minutes before its token ends; a file with a token is read anew for each; tokens go over TLS only
-//! (plain HTTP on the loopback), and stand in no error. Does not do: sources that are programs or AWS, workforce pools: refused by
-//! name when the region is opened.
+//! (plain HTTP to the machine itself and its link alone), and stand in no error. Does not do: sources that are certificates; they are
+//! refused by name when the region is opened.
+
+mod aws;
+mod program;
+mod source;
 
 use crate::bucket::open::BucketError;
 use crate::world::World;
 use async_trait::async_trait;
-use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
+use object_store::client::{HttpClient, HttpRequest};
 use object_store::gcp::GcpCredential;
-use object_store::{CredentialProvider, HeaderMap, HeaderValue, Result};
+use object_store::{CredentialProvider, HeaderValue, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use source::{Source, Written};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -39,7 +43,7 @@ const RENEWAL: &str = "https://oauth2.googleapis.com/token";
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum File {
-    ExternalAccount(External),
+    ExternalAccount(Box<External>),
     ImpersonatedServiceAccount(Impersonated),
 }
 
@@ -49,7 +53,8 @@ struct External {
     subject_token_type: String,
     token_url: String,
     service_account_impersonation_url: Option<String>,
-    credential_source: Source,
+    credential_source: Written,
+    /// Whose quota is used where the stranger is a person of a workforce pool.
     workforce_pool_user_project: Option<String>,
 }
 
@@ -65,7 +70,7 @@ struct Impersonated {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Inner {
     AuthorizedUser(Person),
-    ExternalAccount(External),
+    ExternalAccount(Box<External>),
 }
 
 /// A person's login.
@@ -84,27 +89,34 @@ impl Drop for Person {
     }
 }
 
-/// Where the token of somebody else's is.
-#[derive(Deserialize)]
-struct Source {
-    file: Option<PathBuf>,
-    url: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    format: Option<Format>,
-}
-
-#[derive(Deserialize)]
-struct Format {
-    #[serde(rename = "type")]
-    kind: String,
-    subject_token_field_name: Option<String>,
-}
-
 /// Whom Google is shown first.
 enum First {
-    Stranger(External),
+    Stranger(Box<Stranger>),
     Person(Person),
+}
+
+/// Somebody whom another provider vouches for.
+struct Stranger {
+    audience: String,
+    token_type: String,
+    token_url: String,
+    source: Source,
+    user_project: Option<String>,
+}
+
+/// What logging in takes: whom to speak by, and what time it is.
+struct Login {
+    client: HttpClient,
+    world: World,
+}
+
+/// For whom a source is asked.
+struct Caller<'a> {
+    login: &'a Login,
+    audience: &'a str,
+    token_type: &'a str,
+    /// The address where another account's token is asked for with the result.
+    account: Option<&'a str>,
 }
 
 /// Whose token is asked for with the first.
@@ -118,8 +130,7 @@ type Kept = Option<(Arc<GcpCredential>, Duration)>;
 
 /// Exchanges tokens.
 pub(super) struct Federated {
-    client: HttpClient,
-    world: World,
+    login: Login,
     first: First,
     account: Option<Account>,
     kept: Mutex<Kept>,
@@ -158,25 +169,28 @@ impl Federated {
         let (first, account) = match file {
             File::ExternalAccount(mut external) => {
                 let url = external.service_account_impersonation_url.take();
-                (First::Stranger(external), url.map(|url| Account { url, delegates: Vec::new() }))
+                (external.understood(), url.map(|url| Account { url, delegates: Vec::new() }))
             }
             File::ImpersonatedServiceAccount(of) => {
                 let account = Account { url: of.service_account_impersonation_url, delegates: of.delegates };
                 let first = match of.source_credentials {
-                    Inner::AuthorizedUser(person) => First::Person(person),
-                    Inner::ExternalAccount(external) => First::Stranger(external),
+                    Inner::AuthorizedUser(person) => Ok(First::Person(person)),
+                    Inner::ExternalAccount(external) => external.understood(),
                 };
                 (first, Some(account))
             }
         };
-        check(&first, account.as_ref()).map_err(|why| unusable(why.to_owned()))?;
-        Ok(Self { client, world: world.clone(), first, account, kept: Mutex::new(None) })
+        let refused = |why: &str| unusable(why.to_owned());
+        let first = first.map_err(refused)?;
+        check(&first, account.as_ref()).map_err(refused)?;
+        let login = Login { client, world: world.clone() };
+        Ok(Self { login, first, account, kept: Mutex::new(None) })
     }
 
     async fn fresh(&self) -> Result<(GcpCredential, Duration)> {
         let scope = if self.account.is_some() { PLATFORM } else { STORAGE };
         let first = match &self.first {
-            First::Stranger(external) => self.exchanged(external, scope).await?,
+            First::Stranger(stranger) => self.exchanged(stranger, scope).await?,
             First::Person(person) => self.renewed(person).await?,
         };
         let Some(account) = &self.account else {
@@ -191,22 +205,33 @@ impl Federated {
             .map_err(|_secret| failed("a token cannot be sent"))?;
         bearer.set_sensitive(true);
         request.headers_mut().insert("authorization", bearer);
-        let lent: Lent = self.asked(request).await?;
+        let lent: Lent = self.login.asked(request).await?;
         Ok((GcpCredential { bearer: lent.access_token }, LIFETIME))
     }
 
     /// "Token exchange", RFC 8693.
-    async fn exchanged(&self, external: &External, scope: &str) -> Result<Exchanged> {
-        let subject = self.subject(&external.credential_source).await?;
+    async fn exchanged(&self, stranger: &Stranger, scope: &str) -> Result<Exchanged> {
+        let caller = Caller {
+            login: &self.login,
+            audience: &stranger.audience,
+            token_type: &stranger.token_type,
+            account: self.account.as_ref().map(|account| account.url.as_str()),
+        };
+        let (subject, token_type) = stranger.source.subject(&caller).await?;
+        let options = stranger
+            .user_project
+            .as_ref()
+            .map(|project| serde_json::json!({ "userProject": project }).to_string());
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")
-            .append_pair("audience", &external.audience)
+            .append_pair("audience", &stranger.audience)
             .append_pair("scope", scope)
             .append_pair("requested_token_type", "urn:ietf:params:oauth:token-type:access_token")
-            .append_pair("subject_token_type", &external.subject_token_type)
+            .append_pair("subject_token_type", token_type.as_ref().unwrap_or(&stranger.token_type))
             .append_pair("subject_token", &subject)
+            .extend_pairs(options.iter().map(|options| ("options", options)))
             .finish();
-        self.asked(post(&external.token_url, "application/x-www-form-urlencoded", form)?).await
+        self.login.asked(post(&stranger.token_url, "application/x-www-form-urlencoded", form)?).await
     }
 
     async fn renewed(&self, person: &Person) -> Result<Exchanged> {
@@ -217,38 +242,11 @@ impl Federated {
             .append_pair("refresh_token", &person.refresh_token)
             .finish();
         let url = person.token_uri.as_deref().unwrap_or(RENEWAL);
-        self.asked(post(url, "application/x-www-form-urlencoded", form)?).await
+        self.login.asked(post(url, "application/x-www-form-urlencoded", form)?).await
     }
+}
 
-    async fn subject(&self, source: &Source) -> Result<Zeroizing<String>> {
-        let bytes = match (&source.file, &source.url) {
-            (Some(path), _) => crate::durable::read_whole(path, TOKEN_BYTES_MAX)
-                .map_err(|error| failed(format!("{} cannot be read: {error}", path.display())))?,
-            (None, Some(url)) => {
-                let mut request = HttpRequest::new(HttpRequestBody::empty());
-                *request.uri_mut() = url.parse().map_err(failed)?;
-                for (name, value) in &source.headers {
-                    let one = HeaderMap::from_iter([(
-                        name.parse().map_err(failed)?,
-                        value.parse().map_err(failed)?,
-                    )]);
-                    request.headers_mut().extend(one);
-                }
-                self.answer(request).await?
-            }
-            (None, None) => Vec::new(),
-        };
-        let text = Zeroizing::new(String::from_utf8_lossy(&Zeroizing::new(bytes)).trim().to_owned());
-        let Some(field) = source.format.as_ref().filter(|format| format.kind == "json") else {
-            return Ok(text);
-        };
-        let field = field.subject_token_field_name.as_deref().unwrap_or_default();
-        let json: serde_json::Value =
-            serde_json::from_str(&text).map_err(|_secret| failed("the token's source holds no JSON"))?;
-        let token = json[field].as_str().ok_or_else(|| failed("the token's source lacks the named field"))?;
-        Ok(Zeroizing::new(token.to_owned()))
-    }
-
+impl Login {
     async fn asked<T: DeserializeOwned>(&self, request: HttpRequest) -> Result<T> {
         let bytes = Zeroizing::new(self.answer(request).await?);
         serde_json::from_slice(&bytes).map_err(|_secret| failed("the login's answer holds no token"))
@@ -271,7 +269,7 @@ impl CredentialProvider for Federated {
 
     async fn get_credential(&self) -> Result<Arc<GcpCredential>> {
         let mut kept = self.kept.lock().await;
-        let now = self.world.clock.monotonic();
+        let now = self.login.world.clock.monotonic();
         if let Some((credential, _)) = kept.as_ref().filter(|(_, until)| now < *until) {
             return Ok(Arc::clone(credential));
         }
@@ -283,23 +281,30 @@ impl CredentialProvider for Federated {
     }
 }
 
+impl External {
+    fn understood(self) -> std::result::Result<First, &'static str> {
+        Ok(First::Stranger(Box::new(Stranger {
+            audience: self.audience,
+            token_type: self.subject_token_type,
+            token_url: self.token_url,
+            source: Source::new(self.credential_source, |name| std::env::var(name).ok())?,
+            user_project: self.workforce_pool_user_project,
+        })))
+    }
+}
+
 /// What is refused beforehand, in words.
 fn check(first: &First, account: Option<&Account>) -> std::result::Result<(), &'static str> {
     let mut addresses: Vec<&str> = account.iter().map(|account| account.url.as_str()).collect();
     match first {
         First::Person(person) => addresses.extend(person.token_uri.as_deref()),
-        First::Stranger(external) => {
-            let source = &external.credential_source;
-            if external.workforce_pool_user_project.is_some() {
-                return Err("workforce pools are not supported; workload pools are");
-            }
-            if source.file.is_none() && source.url.is_none() {
+        First::Stranger(stranger) => {
+            addresses.push(&stranger.token_url);
+            if !stranger.source.addresses().into_iter().all(is_safe_or_near) {
                 return Err(
-                    "its credential_source is none that is supported: file and url are, programs and AWS are not",
+                    "an address of its credential_source is not https (plain http is for the machine itself and its link)",
                 );
             }
-            addresses.push(&external.token_url);
-            addresses.extend(source.url.as_deref());
         }
     }
     match addresses.into_iter().all(is_safe) {
@@ -309,14 +314,29 @@ fn check(first: &First, account: Option<&Account>) -> std::result::Result<(), &'
 }
 
 fn is_safe(address: &str) -> bool {
-    let Ok(url) = url::Url::parse(address) else { return false };
-    let is_loopback = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+    reaches(address, |ip| ip.is_loopback())
+}
+
+/// Clouds tell a machine who it is by plain HTTP at an address of its link, which no router hands on (RFC 3927; AWS has one of IPv6 too).
+fn is_safe_or_near(address: &str) -> bool {
+    const AWS: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254));
+    reaches(address, |ip| match ip {
+        IpAddr::V4(four) => four.is_loopback() || four.is_link_local(),
+        IpAddr::V6(six) => six.is_loopback() || ip == AWS,
+    })
+}
+
+/// Whether an address is of TLS, or of a host that plain HTTP may go to.
+fn reaches(address: &str, plainly: impl Fn(IpAddr) -> bool) -> bool {
+    // A place for a name is in it where AWS's region comes later.
+    let Ok(url) = url::Url::parse(&address.replace("{region}", "region")) else { return false };
+    let is_near = match url.host() {
+        Some(url::Host::Ipv4(address)) => plainly(address.into()),
+        Some(url::Host::Ipv6(address)) => plainly(address.into()),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
+    url.scheme() == "https" || (url.scheme() == "http" && is_near)
 }
 
 fn post(url: &str, kind: &'static str, body: String) -> Result<HttpRequest> {

@@ -9,6 +9,7 @@ use seawall_pg::WalSegmentSize;
 use seawall_repo::condemned::{Condemned, NumberedOf, Tombstone, TombstoneDone};
 use seawall_repo::id::{BackupId, RecordId};
 use seawall_repo::layout::{Named, Place, RegionLabel};
+use seawall_repo::time::Time;
 use seawall_store::{RegionName, RegionSet};
 
 use super::look::{Broken, TombstoneSeen, tombstones};
@@ -18,6 +19,10 @@ use crate::events::record_id;
 use crate::monitor::Finding;
 use crate::repository::{Repository, unlistable};
 use crate::retention::{Span, WalRanges};
+
+/// For so long after a tombstone was taken back nothing that it names is copied: a prune that had read it before may still be deleting.
+/// By the stores' clocks; longer than any process stops and goes on.
+const UNDONE_FOR: Span = Span::days(7);
 
 /// Things named in one tombstone: each takes at most some hundred bytes of the mebibyte that a signed text may have.
 const NAMED_MAX: usize = 4_000;
@@ -113,7 +118,10 @@ fn parts(condemned: &Condemned, most: usize) -> Vec<Condemned> {
 /// What the tombstones of a place that stand name.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
+    /// Those that are to be carried out somewhere.
     stones: Vec<Tombstone>,
+    /// Those that were taken back, and that a prune which had read them before may still carry out.
+    revoked: Vec<Tombstone>,
     /// Those that were carried out everywhere they counted, with what each region spared.
     carried_out: Vec<(Tombstone, Vec<Condemned>)>,
     /// Tombstones and their ends that are not believed.
@@ -121,8 +129,13 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Whether a tombstone that stands names an object.
+    /// Whether a tombstone that stands names an object: it is on its way out, or may still go although that was taken back.
     pub(crate) fn names(&self, named: &Named) -> bool {
+        self.is_going(named) || self.revoked.iter().any(|stone| stone.names(named))
+    }
+
+    /// Whether an object is on its way out, and nobody took that back.
+    pub(crate) fn is_going(&self, named: &Named) -> bool {
         let gone = |(stone, spared): &(Tombstone, Vec<Condemned>)| {
             stone.names(named) && spared.iter().any(|spared| !spared.names(named, stone.segment_size))
         };
@@ -131,7 +144,8 @@ impl Standing {
 
     /// Whether any of a backup's maps is named.
     pub(crate) fn names_maps_of(&self, backup: BackupId) -> bool {
-        self.stones.iter().any(|stone| stone.condemned.maps.iter().any(|of| of.backup == backup))
+        let mut stones = self.stones.iter().chain(&self.revoked);
+        stones.any(|stone| stone.condemned.maps.iter().any(|of| of.backup == backup))
     }
 }
 
@@ -154,34 +168,56 @@ pub(crate) async fn let_go(repository: &Repository, place: &Place) -> Result<Wal
 pub(crate) async fn standing(repository: &Repository, place: &Place) -> Result<Standing> {
     let (seen, findings) = listed(repository, place, &names_of_regions(repository)).await?;
     // One that was taken back may have been read before by a prune that still deletes.
-    let counts = |stone: &TombstoneSeen| stone.waits() || stone.revoked;
-    let stones = seen.into_iter().filter(counts).map(|stone| stone.record).collect();
-    Ok(Standing { stones, findings, carried_out: Vec::new() })
+    let mut standing = Standing { findings, ..Standing::default() };
+    for stone in seen {
+        if stone.revoked {
+            standing.revoked.push(stone.record);
+        } else if stone.waits() {
+            standing.stones.push(stone.record);
+        }
+    }
+    Ok(standing)
 }
 
 /// What each region spared when a tombstone was carried out there: read once, for it never changes.
 pub(crate) type Spared = BTreeMap<RecordId, Vec<Condemned>>;
 
 /// As [`standing`], and what tombstones named that were carried out everywhere they counted: a region that was away when they were written
-/// still has it, and it is not to come back from there.
+/// still has it, and it is not to come back from there. One that was taken back counts until something was stored `UNDONE_FOR` after that;
+/// `newest` is when something was stored last, as far as the caller knows.
 ///
 /// # Errors
 /// As [`standing`].
 pub(crate) async fn standing_or_gone(
     repository: &Repository,
     place: &Place,
+    newest: Option<Time>,
     known: &mut Spared,
 ) -> Result<Standing> {
     let regions = names_of_regions(repository);
     let (seen, findings) = listed(repository, place, &[]).await?;
     let mut standing = Standing { findings, ..Standing::default() };
+    // A host's own clock may be far off, and nothing brings back what is copied beside a prune that deletes.
+    let newest = seen
+        .iter()
+        .flat_map(|stone| stone.stored.values().chain(stone.done.values()))
+        .copied()
+        .max()
+        .max(newest);
+    let is_long_ago = |stone: &TombstoneSeen| {
+        let (Some(revoked), Some(newest)) = (stone.revoked_at, newest) else { return false };
+        Span::between(revoked, newest) > UNDONE_FOR
+    };
     for stone in seen {
         let everywhere = regions.iter().all(|region| stone.done.contains_key(region.as_str()));
-        if everywhere && stone.revoked {
-            // Nobody deletes any more.
+        if stone.revoked {
+            // Carried out everywhere or long since taken back, nobody deletes any more.
+            if !everywhere && !is_long_ago(&stone) {
+                standing.revoked.push(stone.record);
+            }
             continue;
         }
-        if stone.revoked || (stone.waits() && !everywhere) {
+        if stone.waits() && !everywhere {
             standing.stones.push(stone.record);
             continue;
         }

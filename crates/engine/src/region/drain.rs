@@ -168,7 +168,7 @@ impl<'a> Run<'a> {
     ) -> Option<(ObjectName, Vec<Held>)> {
         let here = held.iter().find(|one| one.region == self.leaving)?;
         let name = ObjectName::parse(name).filter(|name| goes_along(name.named()))?;
-        if wanted.is_some_and(|wanted| !wanted.wants(name.named())) {
+        if wanted.is_some_and(|wanted| !wanted.stays(name.named())) {
             self.not_wanted += 1;
             return None;
         }

@@ -204,5 +204,5 @@ fn worth(name: &ObjectName, wanted: &[Wanted]) -> bool {
         named => named.place(),
     };
     let Some(place) = own else { return true };
-    wanted.iter().find(|wanted| wanted.place == *place).is_some_and(|wanted| wanted.wants(named))
+    wanted.iter().find(|wanted| wanted.place == *place).is_some_and(|wanted| wanted.stays(named))
 }

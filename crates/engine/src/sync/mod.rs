@@ -28,6 +28,8 @@ mod order_tests;
 mod scale_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undone_tests;
 
 pub(crate) use absence::{REGION_BEGUN, REMEMBERED, forgotten, only_in};
 pub use damage::Heal;

@@ -13,7 +13,7 @@ use seawall_pg::{SegmentNo, Timeline};
 use seawall_repo::layout::{Named, ObjectName, RegionLabel};
 use std::sync::{Arc, Mutex};
 
-async fn synced(bench: &Bench) -> SyncReport {
+pub(super) async fn synced(bench: &Bench) -> SyncReport {
     try_sync(bench).await.unwrap()
 }
 
@@ -215,7 +215,7 @@ async fn what_is_condemned_while_a_sync_runs_is_not_copied_any_more() {
 }
 
 /// A tombstone that names these segments, known in every region and counting in these.
-async fn condemned_in(bench: &Bench, first: u64, last: u64, regions: &[&str]) -> RecordId {
+pub(super) async fn condemned_in(bench: &Bench, first: u64, last: u64, regions: &[&str]) -> RecordId {
     let pruner = bench.as_host("pruner").await.unwrap();
     let (id, place) = (crate::events::record_id(&pruner).unwrap(), bench.place());
     let wal = vec![WalStretch { timeline: Timeline::FIRST, first: SegmentNo(first), last: SegmentNo(last) }];
@@ -236,7 +236,7 @@ async fn condemned_in(bench: &Bench, first: u64, last: u64, regions: &[&str]) ->
 }
 
 /// That tombstone was carried out in a region, but for what it spared.
-async fn carried_out_in(bench: &Bench, stone: RecordId, region: &str, spared: Vec<WalStretch>) {
+pub(super) async fn carried_out_in(bench: &Bench, stone: RecordId, region: &str, spared: Vec<WalStretch>) {
     let pruner = bench.as_host("pruner").await.unwrap();
     let done = TombstoneDone {
         tombstone: stone,

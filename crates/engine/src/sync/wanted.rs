@@ -2,7 +2,8 @@
 //!
 //! Promises: an object that a tombstone of any region names is not wanted, be it that it stands or that it was carried out and did not spare it; a pack or a map is wanted only where the manifest
 //! of a backup that is not condemned uses it, so leftovers of backups that never came to be are not spread. A manifest that cannot be
-//! read wants nothing and is told.
+//! read wants nothing and is told. What was condemned and taken back stays where it is, is healed and has to be elsewhere before its region
+//! leaves, and for some days nothing of it is copied: a prune that did not hear of it may still be at work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -12,6 +13,7 @@ use seawall_pg::WalSegmentSize;
 use seawall_repo::id::BackupId;
 use seawall_repo::layout::{Named, Place};
 use seawall_repo::manifest::Manifest;
+use seawall_repo::time::Time;
 
 use crate::error::{Kind, Result};
 use crate::monitor::Finding;
@@ -31,7 +33,9 @@ pub(crate) struct Wanted {
     /// What tombstones name, and when that was looked at.
     standing: RwLock<(Duration, Standing)>,
     spared: Mutex<Spared>,
-    /// Backups whose manifest is there, is believed and is not condemned.
+    /// When the newest backup was stored.
+    newest: Option<Time>,
+    /// Backups whose manifest is there, is believed and is not on its way out.
     pub(super) backups: BTreeSet<BackupId>,
     /// Backups whose maps they use.
     maps_of: BTreeSet<BackupId>,
@@ -45,23 +49,26 @@ impl Wanted {
         findings: &mut Vec<Finding>,
     ) -> Result<Self> {
         let looked = repository.world().clock.monotonic();
+        let catalog = repository.catalog().await?;
+        let backups = || catalog.backups.iter().filter(|entry| entry.place == *place);
+        let newest = backups().map(|entry| entry.stored).max();
         let mut spared = Spared::new();
-        let standing = standing_or_gone(repository, place, &mut spared).await?;
+        let standing = standing_or_gone(repository, place, newest, &mut spared).await?;
         findings.extend(standing.findings.iter().cloned());
         let mut wanted = Self {
             place: place.clone(),
             segment_size: None,
             standing: RwLock::new((looked, standing)),
             spared: Mutex::new(spared),
+            newest,
             backups: BTreeSet::new(),
             maps_of: BTreeSet::new(),
             packs: BTreeMap::new(),
         };
-        let catalog = repository.catalog().await?;
-        for entry in catalog.backups.iter().filter(|entry| entry.place == *place) {
+        for entry in backups() {
             wanted.segment_size = Some(entry.header.segment_size);
             let named = Named::Manifest { place: place.clone(), backup: entry.id };
-            if wanted.is_condemned(&named) {
+            if wanted.standing(|standing| standing.is_going(&named)) {
                 continue;
             }
             match repository.manifest(place, entry.id).await {
@@ -95,8 +102,13 @@ impl Wanted {
         }
     }
 
-    /// Whether an object of the place is to be in every region.
+    /// Whether an object of the place is to be brought to every region.
     pub(crate) fn wants(&self, named: &Named) -> bool {
+        self.stays(named) && !self.standing(|standing| standing.names(named))
+    }
+
+    /// Whether an object of the place is kept: healed where it is damaged, and not let go of with a region.
+    pub(crate) fn stays(&self, named: &Named) -> bool {
         let used = match named {
             Named::Manifest { backup, .. } => self.backups.contains(backup),
             Named::Map { backup, .. } => self.maps_of.contains(backup),
@@ -107,11 +119,11 @@ impl Wanted {
             Named::Intent { .. } => false,
             _ => true,
         };
-        used && !self.is_condemned(named)
+        used && !self.standing(|standing| standing.is_going(named))
     }
 
-    fn is_condemned(&self, named: &Named) -> bool {
-        self.standing.read().unwrap_or_else(PoisonError::into_inner).1.names(named)
+    fn standing(&self, ask: impl FnOnce(&Standing) -> bool) -> bool {
+        ask(&self.standing.read().unwrap_or_else(PoisonError::into_inner).1)
     }
 
     /// Looks at the tombstones again.
@@ -122,7 +134,7 @@ impl Wanted {
         let looked = repository.world().clock.monotonic();
         // Not held while reading: whoever looks at the same time reads the same.
         let mut spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let standing = standing_or_gone(repository, &self.place, &mut spared).await?;
+        let standing = standing_or_gone(repository, &self.place, self.newest, &mut spared).await?;
         *self.spared.lock().unwrap_or_else(PoisonError::into_inner) = spared;
         *self.standing.write().unwrap_or_else(PoisonError::into_inner) = (looked, standing);
         Ok(())

@@ -13,7 +13,7 @@ export SEAWALL_EMULATORS := $(CURDIR)/.cache/emulators
 LEFT_OUT = $$(cat .cache/left-out 2>/dev/null || true)
 SAY_LEFT_OUT = [ ! -e .cache/left-out ] || echo "SKIPPED on this machine: tests that match $$(cat .cache/left-out) (the beginning of the output says why)" >&2
 
-.PHONY: help build release test-release fmt check test test-deep bench demo setup-test setup-check
+.PHONY: help build release test-release fmt check test test-deep test-cloud bench demo setup-test setup-check
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,12 @@ test-deep: setup-test ## the slow sweeps as well: hundreds of restores, kills an
 	cargo nextest run --workspace --locked --profile deep --run-ignored all $(LEFT_OUT)
 	@$(SAY_LEFT_OUT)
 	@if [ -x tools/fuzz.sh ]; then tools/fuzz.sh; fi
+
+test-cloud: setup-test ## the drivers' contract and a whole recovery in a bucket of yours: BUCKET=gs://bucket/prefix [OPTIONS=region.toml]
+	@[ -n "$(BUCKET)" ] || { echo "make test-cloud BUCKET=gs://bucket/prefix [OPTIONS=a TOML file with credentials_file, endpoint, ... as SETTINGS.md has them for a region]" >&2; exit 2; }
+	cargo build --locked --bin seawall
+	SEAWALL_TEST_BUCKET="$(BUCKET)" $(if $(OPTIONS),SEAWALL_TEST_OPTIONS="$(abspath $(OPTIONS))") cargo nextest run --locked -p seawall-store -p seawall \
+		--run-ignored all --no-capture -E 'test(/(^|::)(cloud::a_bucket|real_cloud::)/)'
 
 bench: setup-test ## measure, beside other tools, on this machine
 	tools/bench.sh

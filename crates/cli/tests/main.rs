@@ -14,6 +14,7 @@ mod real_by_wal_apart;
 mod real_chaos;
 mod real_chapters;
 mod real_check_places;
+mod real_cloud;
 mod real_collations;
 mod real_combine;
 mod real_databases;

@@ -10,7 +10,10 @@ mod writing;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
+use std::time::Duration;
+
+use crate::world::World;
 
 /// A promise that a driver does not keep.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,13 +36,33 @@ pub struct Promises {
     pub missing_delete_is_not_found: bool,
     /// Listings are sorted by name.
     pub sorted: bool,
+    /// A name may be written as often as anybody likes (Google takes one write a second).
+    pub writes_at_any_rate: bool,
 }
 
 impl Promises {
     /// What [`crate::DurableLocal`] promises: everything.
     #[must_use]
     pub fn all() -> Self {
-        Self { suffix_ranges: true, refuses_overwrite: true, missing_delete_is_not_found: true, sorted: true }
+        Self {
+            suffix_ranges: true,
+            refuses_overwrite: true,
+            missing_delete_is_not_found: true,
+            sorted: true,
+            writes_at_any_rate: true,
+        }
+    }
+
+    /// Rests between two writes to one name, where a service wants that.
+    fn rest(self) {
+        if !self.writes_at_any_rate {
+            World::system().clock.sleep_blocking(Duration::from_millis(1_200));
+        }
+    }
+
+    /// Whether an error is a service's word that a name is written too often.
+    fn is_too_often(self, error: &Error) -> bool {
+        !self.writes_at_any_rate && error.to_string().contains("answered 429")
     }
 }
 
@@ -54,7 +77,7 @@ pub async fn check_all(store: &dyn ObjectStore, under: &str, promises: Promises)
         }
     };
     note("create_only", writing::create_only(store, under).await);
-    note("race_has_one_winner", writing::race_has_one_winner(store, under).await);
+    note("race_has_one_winner", writing::race_has_one_winner(store, under, promises).await);
     note("overwrite_refused", writing::overwrite_refused(store, under, promises).await);
     note("odd_names", writing::odd_names(store, under).await);
     note("delete", writing::delete(store, under, promises).await);

@@ -33,6 +33,7 @@ pub(super) async fn list_after_write(store: &dyn ObjectStore, under: &str, promi
     // "a/x" sorts behind "a.b" and "a-b" though the directory "a" would sort before them.
     let put = ["l/a/x", "l/a/y/z", "l/a.b", "l/a-b", "l/a0", "l/B", "l/b/c", "l/gone"];
     put_each(store, under, &put).await?;
+    promises.rest();
     store.delete(&path(under, "l/gone")).await.map_err(|error| format!("delete: {error}"))?;
     let prefix = path(under, "l");
     let found = names(store.list(Some(&prefix))).await?;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic in a test is a test's way of failing")]
 
+mod cloud;
 mod service;
 mod tls;
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::places::{Place, Trouble};
 use crate::support::{RECOVERY_LIMIT, Site, json};
-use seawall_testkit::workload::{Ledger, Options, PgLsn, Random, SETTINGS, Target, Workload, judge};
+use seawall_testkit::workload::{Ledger, Options, PgLsn, Random, Target, Workload, judge};
 use seawall_testkit::{Context as _, Failure, Outcome, Result, Server, StopMode, majors, run_seawall};
 use serde_json::Value;
 
@@ -91,7 +91,8 @@ impl Chaos {
         let major = *majors().last().ok_or_else(|| Failure::new("no major to test"))?;
         println!("PostgreSQL {major}, SEAWALL_TEST_SEED={seed}");
         let builder = Server::builder(major).archive_command("false");
-        let builder = SETTINGS.iter().fold(builder, |builder, (name, value)| builder.setting(name, value));
+        // Of twenty minutes with a switch for each archived moment.
+        let builder = builder.setting("wal_keep_size", "40GB");
         let site = Site::in_regions(builder.start()?, |home| {
             let regions = places.iter().map(|place| place.settings(home)).collect::<Result<Vec<_>>>()?;
             Ok(format!("ack_degrade = \"1s\"\n{}", regions.concat()))

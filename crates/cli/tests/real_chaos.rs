@@ -77,7 +77,8 @@ fn number(name: &str) -> Result<Option<u64>> {
 
 /// What a program says that could not do what was asked: a code of its own, an id, and never a panic.
 fn says_why(outcome: &Outcome) -> Result<()> {
-    let clear = matches!(outcome.code, Some(2..=100)) && outcome.stderr.contains(", exit ");
+    let clear = matches!(outcome.code, Some(2..=100))
+        && [", exit ", "\"exit\":"].iter().any(|said| outcome.stderr.contains(said));
     if clear { Ok(()) } else { Err(Failure::new(format!("not a clear refusal: {outcome:?}"))) }
 }
 

@@ -1,6 +1,8 @@
 //! Corners of pruning in memory: a parent that is gone before a backup gives its word, backups that use more than a header lists, what was taken
 //! back or held while a region was away, a bucket's lock, and WAL of a lineage that never had a backup.
 
+use std::collections::BTreeSet;
+
 use object_store::ObjectStoreExt as _;
 use seawall_pg::{Lsn, SegmentName, SegmentNo, SystemIdentifier, Timeline, WalFileName};
 use seawall_repo::compress::{Compression, Compressor};
@@ -192,6 +194,35 @@ async fn nothing_is_condemned_while_a_region_is_away_that_may_heal_a_manifest() 
         let told = report.kept_back.iter().any(|why| why.contains("which may have a good copy"));
         let nothing = report.newly_condemned == 0 && report.condemned.wal.objects == 0;
         assert_eq!((nothing, told), (!lost, !lost), "lost: {lost}: {report:?}");
+    }
+}
+
+/// The region with the only backups is away, and what was archived since is in the other alone: the way on from those backups.
+#[tokio::test]
+async fn nothing_is_condemned_while_all_backups_are_in_a_region_that_is_away() {
+    let (bench, ids) = days(4).await;
+    for id in &ids {
+        let manifest = Named::Manifest { place: bench.place(), backup: *id }.to_name();
+        bench.memories[0].delete(&manifest.as_str().into()).await.unwrap();
+    }
+    let wal = |names: BTreeSet<String>| {
+        names.into_iter().filter(|name| name.contains("/wal/")).collect::<BTreeSet<_>>()
+    };
+    let before = wal(names(&bench, 0).await);
+    for away in [true, false] {
+        bench.memories[1].set_away(away);
+        for _ in 0..2 {
+            let report = pruned(&bench, &rules(2)).await;
+            let told = report.kept_back.iter().any(|why| why.contains("which may have some"));
+            assert_eq!(told, away, "{report:?}");
+            hours(&bench, 25);
+        }
+        let left = wal(names(&bench, 0).await);
+        assert_eq!(
+            left == before,
+            away,
+            "two of four backups keep their WAL when they can be seen: {left:?}"
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::look::{Numbered, PlaceSeen, Seen};
 use super::needed::{Decided, Needed, needed};
 use super::settle::Settled;
-use crate::retention::{WalRanges, histories_needed, wal_needed};
+use crate::retention::{Point, WalRanges, histories_needed, wal_needed};
 
 /// How much of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -113,6 +113,8 @@ pub(super) fn plan(seen: &Seen, settled: &Settled) -> Vec<PlacePlan> {
         .map(|hold| format!("hold {} keeps everything", hold.id));
     let places = seen.places.iter().map(|place| {
         let system = place.place.system;
+        let is_fit = |point: &Point| point.system == system && point.unfit.is_none();
+        let has_fit_backup = settled.points.iter().any(is_fit);
         let decided = Decided {
             decisions: &settled.decisions,
             wal: wal.get(&system).map(Vec::as_slice).unwrap_or_default(),
@@ -121,7 +123,7 @@ pub(super) fn plan(seen: &Seen, settled: &Settled) -> Vec<PlacePlan> {
                 .filter(|(of, _)| *of == system)
                 .map(|(_, timeline)| *timeline)
                 .collect(),
-            keep_all: keep_all.clone().or_else(|| place.keeps_all_meanwhile(&seen.broken)),
+            keep_all: keep_all.clone().or_else(|| place.keeps_all_meanwhile(&seen.broken, has_fit_backup)),
             now: seen.now,
         };
         let needed = needed(place, &decided, &settled.bodies);

@@ -54,13 +54,19 @@ pub(super) struct PlaceSeen {
 
 impl PlaceSeen {
     /// Why nothing of it may be condemned for now: a region that cannot be asked may have the good copy of a manifest, and nobody else
-    /// says what that backup uses.
-    pub(super) fn keeps_all_meanwhile(&self, broken: &Broken) -> Option<String> {
+    /// says what that backup uses; or the only backups that can be restored, and what was archived since is here alone.
+    pub(super) fn keeps_all_meanwhile(&self, broken: &Broken, has_fit_backup: bool) -> Option<String> {
+        let region = broken.keys().next()?;
         let damaged = self.unbelieved.iter().find(|(_, of_a_stranger)| !**of_a_stranger);
-        let ((id, _), region) = damaged.zip(broken.keys().next())?;
-        Some(format!(
-            "the manifest of backup {id} is damaged, and region {region}, which may have a good copy, cannot be asked"
-        ))
+        match damaged {
+            Some((id, _)) => Some(format!(
+                "the manifest of backup {id} is damaged, and region {region}, which may have a good copy, cannot be asked"
+            )),
+            None if !has_fit_backup => Some(format!(
+                "no backup that could be restored is in the regions that answer, and region {region}, which may have some, cannot be asked"
+            )),
+            None => None,
+        }
     }
 }
 

@@ -284,7 +284,9 @@ impl History {
             .find(|back| {
                 let system = self.lives[life].place.system;
                 let timeline = self.lives[life].branches[live].timeline;
+                // Before its own beginning there is nothing of the present timeline.
                 self.dice.one_in(3)
+                    && self.lives[life].branches[live].begins_before(next.saturating_sub(*back))
                     && self.reached.contains_key(&(system, timeline, next.saturating_sub(*back)))
                     && self.reached.contains_key(&(system, timeline, next.saturating_sub(*back + 1)))
             })

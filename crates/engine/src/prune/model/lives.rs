@@ -19,6 +19,12 @@ pub(super) struct Branch {
     pub(super) next: u64,
 }
 
+impl Branch {
+    pub(super) fn begins_before(&self, number: u64) -> bool {
+        self.first < number
+    }
+}
+
 /// A system identifier and its timelines, the present one last.
 #[derive(Debug, Clone)]
 pub(super) struct Life {

@@ -18,7 +18,7 @@ use object_store::client::HttpClient;
 use object_store::client::HttpConnector as _;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::path::Path;
-use object_store::{HeaderMap, HeaderValue, StaticCredentialProvider};
+use object_store::{ClientOptions, HeaderMap, HeaderValue, StaticCredentialProvider};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,8 +60,7 @@ pub(super) fn driver(
         Some(_) => builder.with_base_url(&base),
         None => builder,
     };
-    // Who pays for requests to the storage is not the affair of those who hand out tokens.
-    let login = Connector::default().connect(&options(access, HeaderMap::new())?)?;
+    let login = Connector::default().connect(&login_options(access)?)?;
     let driver = log_in(builder, access, (&login, world))?.build()?;
     let service = Google {
         client: Connector::default().connect(&client)?,
@@ -71,6 +70,16 @@ pub(super) fn driver(
         prefix: names_begin(prefix.as_ref()),
     };
     Ok(Driven { driver: beneath(driver, prefix), service: Arc::new(service) })
+}
+
+/// Who pays for requests to the storage is not the affair of those who hand out tokens. Which addresses may be asked by plain HTTP is looked at
+/// when a file is read ([`federated`]); what is on the machine's link no proxy reaches.
+fn login_options(access: &Access) -> Result<ClientOptions, BucketError> {
+    let options = options(access, HeaderMap::new())?.with_allow_http(true);
+    Ok(match access.proxy {
+        Some(_) => options.with_proxy_excludes(federated::NEAR),
+        None => options,
+    })
 }
 
 fn headers(name: &'static str, value: Option<&str>) -> Result<HeaderMap, BucketError> {

@@ -203,6 +203,25 @@ fn a_machines_own_cloud_is_asked_at_an_address_of_its_link() {
     }
 }
 
+/// The storage itself is asked by TLS alone, and by a proxy; whoever hands out tokens on the machine is not.
+#[tokio::test]
+async fn tokens_of_the_machine_are_asked_for_in_plain_words_and_past_a_proxy() {
+    let bench = Bench::new();
+    let exchange = Exchange::start(vec![("/told", 200, SUBJECT.to_owned()), ("/sts", 200, sts(TOKEN))]);
+    let mut file = external(&bench, &exchange, false);
+    file["credential_source"] = serde_json::json!({ "url": format!("http://{}/told", exchange.address) });
+    let mut config = bench.config("gs://acme-dr/pg");
+    config.access.credentials_file = Some(bench.folder.path().join("federated.json"));
+    logged_in_by(&bench, &file).unwrap();
+    // Nobody listens at either.
+    config.access.endpoint = Some("https://127.0.0.1:1".to_owned());
+    config.access.proxy = Some("http://127.0.0.1:1".to_owned());
+    let region = Region::open(config, &bench.world).unwrap();
+    assert_eq!(region.get("a/b", 1 << 20).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let [told, exchanged] = exchange.questions().try_into().unwrap();
+    assert!(told.starts_with("GET /told") && exchanged.starts_with("POST /sts"), "{told}{exchanged}");
+}
+
 #[tokio::test]
 async fn a_person_of_a_workforce_names_whose_quota_is_used() {
     let bench = Bench::new();

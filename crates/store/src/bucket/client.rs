@@ -42,6 +42,9 @@ pub(super) fn no_retries() -> RetryConfig {
     RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, backoff: BackoffConfig::default() }
 }
 
+/// Where clouds tell a machine who it is, which no proxy reaches. The drivers ask there by the same options.
+pub(super) const LINK: &str = "169.254.0.0/16,fd00:ec2::254,metadata.google.internal";
+
 /// The client's options. `headers` go with every request.
 pub(super) fn options(access: &Access, headers: HeaderMap) -> Result<ClientOptions, BucketError> {
     // The first to come decides for the process; a second finds the same.
@@ -64,7 +67,7 @@ pub(super) fn options(access: &Access, headers: HeaderMap) -> Result<ClientOptio
         options = certificates.into_iter().fold(options, ClientOptions::with_root_certificate);
     }
     if let Some(proxy) = &access.proxy {
-        options = options.with_proxy_url(proxy);
+        options = options.with_proxy_url(proxy).with_proxy_excludes(LINK);
     }
     Ok(options)
 }
@@ -141,6 +144,7 @@ impl HttpService for Client {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use object_store::ClientConfigKey;
     use std::sync::{Arc, Mutex};
 
     /// Keeps the headers of what it was asked.
@@ -171,6 +175,16 @@ mod tests {
         assert_eq!(kept[0].get("x-goog-hash").unwrap(), "crc32c=4waSgw==");
         assert_eq!(kept[0].get("x-goog-kms").unwrap(), "k");
         assert!(kept[1].is_empty());
+    }
+
+    #[test]
+    fn no_proxy_is_asked_who_the_machine_is() {
+        let proxy = Some("http://proxy.acme.example:3128".to_owned());
+        let options = options(&Access { proxy, ..Access::default() }, HeaderMap::new()).unwrap();
+        let excluded = options.get_config_value(&ClientConfigKey::ProxyExcludes).unwrap();
+        for near in ["169.254.0.0/16", "fd00:ec2::254", "metadata.google.internal"] {
+            assert!(excluded.split(',').any(|one| one == near), "{excluded}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 mod federated;
 
 use super::about::gcs::Google;
-use super::client::{Connector, no_retries, options};
+use super::client::{Connector, LINK, no_retries, options};
 use super::open::{BucketError, Driven, beneath, names_begin};
 use super::secret;
 use crate::access::Access;
@@ -77,7 +77,7 @@ pub(super) fn driver(
 fn login_options(access: &Access) -> Result<ClientOptions, BucketError> {
     let options = options(access, HeaderMap::new())?.with_allow_http(true);
     Ok(match access.proxy {
-        Some(_) => options.with_proxy_excludes(federated::NEAR),
+        Some(_) => options.with_proxy_excludes(format!("localhost,127.0.0.0/8,::1,{LINK}")),
         None => options,
     })
 }

@@ -317,9 +317,6 @@ fn is_safe(address: &str) -> bool {
     reaches(address, |ip| ip.is_loopback())
 }
 
-/// What is on the machine or its link.
-pub(super) const NEAR: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::254";
-
 /// Clouds tell a machine who it is by plain HTTP at an address of its link, which no router hands on (RFC 3927; AWS has one of IPv6 too).
 fn is_safe_or_near(address: &str) -> bool {
     const AWS: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254));

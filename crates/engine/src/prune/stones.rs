@@ -131,7 +131,12 @@ pub(crate) struct Standing {
 impl Standing {
     /// Whether a tombstone that stands names an object: it is on its way out, or may still go although that was taken back.
     pub(crate) fn names(&self, named: &Named) -> bool {
-        self.is_going(named) || self.revoked.iter().any(|stone| stone.names(named))
+        self.is_going(named) || self.was_taken_back(named)
+    }
+
+    /// Whether an object was on its way out, and somebody took that back not long ago.
+    pub(crate) fn was_taken_back(&self, named: &Named) -> bool {
+        self.revoked.iter().any(|stone| stone.names(named))
     }
 
     /// Whether an object is on its way out, and nobody took that back.

@@ -104,7 +104,7 @@ impl Wanted {
 
     /// Whether an object of the place is to be brought to every region.
     pub(crate) fn wants(&self, named: &Named) -> bool {
-        self.stays(named) && !self.standing(|standing| standing.names(named))
+        self.stays(named) && !self.standing(|standing| standing.was_taken_back(named))
     }
 
     /// Whether an object of the place is kept: healed where it is damaged, and not let go of with a region.

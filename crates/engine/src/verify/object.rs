@@ -89,7 +89,7 @@ impl From<ObjectError> for Wrong {
 
 pub(super) type Checked = Result<Good, Wrong>;
 
-/// Whether the bytes of an object are what was signed, its content left alone; the digest of its plain content where its kind has one.
+/// Whether the bytes of an object are what was signed, its content left alone; as whose copy a region's is compared, where its kind tells.
 ///
 /// # Errors
 /// What is wrong with it.

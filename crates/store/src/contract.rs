@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult};
 use std::time::Duration;
 
+use crate::bucket::verdict;
 use crate::world::World;
 
 /// A promise that a driver does not keep.
@@ -62,7 +63,7 @@ impl Promises {
 
     /// Whether an error is a service's word that a name is written too often.
     fn is_too_often(self, error: &Error) -> bool {
-        !self.writes_at_any_rate && error.to_string().contains("answered 429")
+        !self.writes_at_any_rate && verdict::status(error) == Some(429)
     }
 }
 

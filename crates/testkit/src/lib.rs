@@ -9,10 +9,10 @@
 
 pub mod binaries;
 pub mod bins;
+pub mod emulators;
 mod failure;
 pub mod identity;
 pub mod oracles;
-pub mod seaweed;
 pub mod servers;
 mod template;
 pub mod workload;

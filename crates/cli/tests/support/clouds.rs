@@ -3,13 +3,13 @@
 //! Each is this test program over again, told by its environment to serve. What is shown on them alone is *simulated*.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use seawall_gcsim::{Answer, Control, Fault, Operation, Options, Simulator, When};
+use seawall_testkit::emulators::{ask, send_signal};
 use seawall_testkit::identity::write_file;
 use seawall_testkit::{Context as _, Failure, Result, Scratch, ServerBuilder};
 
@@ -112,14 +112,8 @@ impl Cloud {
 
     /// What its bucket holds: names, and of each what changes with its bytes.
     pub(crate) fn objects(&self) -> Result<BTreeMap<String, String>> {
-        let mut stream = TcpStream::connect(self.address)?;
-        let path = format!("/storage/v1/b/{BUCKET}/o");
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        stream.write_all(head.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| Failure::new("no answer"))?;
-        let listed: serde_json::Value = serde_json::from_str(body)?;
+        let answer = ask(self.address.port(), &format!("GET /storage/v1/b/{BUCKET}/o"), &[], b"")?;
+        let listed: serde_json::Value = serde_json::from_slice(&answer.body)?;
         assert!(listed["nextPageToken"].is_null(), "more objects than one page has");
         let items = listed["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let content = |item: &serde_json::Value| format!("{} {}", item["generation"], item["crc32c"]);
@@ -142,8 +136,7 @@ impl Cloud {
 
     fn signal(&self, signal: &str) -> Result<()> {
         let child = self.child.as_ref().ok_or_else(|| Failure::new("the simulator is gone"))?;
-        let status = Command::new("kill").args([signal, &child.id().to_string()]).status()?;
-        if status.success() { Ok(()) } else { Err(Failure::new("no signal could be sent")) }
+        send_signal(child, signal)
     }
 
     /// Hangs from now on: connections are taken, and nothing is answered.

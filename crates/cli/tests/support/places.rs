@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use seawall_gcsim::{Answer, Fault, Operation, When};
+use seawall_testkit::emulators::seaweed::{BUCKET, Seaweed};
 use seawall_testkit::identity::write_file;
-use seawall_testkit::seaweed::{BUCKET, Seaweed};
 use seawall_testkit::workload::Random;
 use seawall_testkit::{Context as _, Failure, Result, Scratch};
 

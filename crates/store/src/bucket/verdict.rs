@@ -55,6 +55,18 @@ pub(crate) fn of(error: &object_store::Error) -> Option<(ErrorKind, Cause)> {
     over_http.map(|error| (ErrorKind::Unavailable, Arc::new(Said(said_once(error))) as Cause))
 }
 
+/// With which status a service refused, where it did.
+pub(crate) fn status(error: &object_store::Error) -> Option<u16> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if let Some(answer) = cause.downcast_ref::<Answer>() {
+            return Some(answer.status);
+        }
+        next = cause.source();
+    }
+    None
+}
+
 /// The messages of an error and its causes, without those that the one before has said.
 fn said_once(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();

@@ -14,7 +14,7 @@ use seawall_store::contract::{Promises, check_all};
 use seawall_store::{ErrorKind, Put, Region, RegionConfig, World};
 use std::time::Duration;
 
-use seawall_testkit::seaweed::SECRET;
+use seawall_testkit::emulators::seaweed::SECRET;
 use service::{Emulator, private_file};
 
 async fn keeps_the_contract(region: &Region, promises: Promises) {

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use seawall_store::{Access, Limits, Region, RegionConfig, RegionName, Role, World};
-use seawall_testkit::seaweed::{BUCKET, SECRET, Seaweed, Shown, emulator, free_ports};
-use std::io::{Read as _, Write as _};
+use seawall_testkit::emulators::seaweed::{BUCKET, SECRET, Seaweed, Shown};
+use seawall_testkit::emulators::{ask, emulator, free_ports};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -125,19 +125,6 @@ impl Emulator {
     }
 }
 
-/// One request without a body; what came back, as far as it came.
-fn ask(port: u16, request: &str) -> String {
-    let Ok(mut service) = TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
-    service.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let rest = format!("Host: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let mut answer = String::new();
-    if service.write_all(format!("{request}{rest}").as_bytes()).is_ok() {
-        // What was read before a connection breaks is there all the same.
-        drop(service.read_to_string(&mut answer));
-    }
-    answer
-}
-
 /// `Create Container`, signed as <https://learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key> says.
 fn make_container(port: u16) {
     let (date, version) = ("Sat, 28 Nov 2026 12:00:00 GMT", "2021-08-06");
@@ -146,12 +133,8 @@ fn make_container(port: u16) {
     );
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &BASE64_STANDARD.decode(SECRET).unwrap());
     let signature = BASE64_STANDARD.encode(ring::hmac::sign(&key, signed.as_bytes()));
-    let answer = ask(
-        port,
-        &format!(
-            "PUT /acme/backups?restype=container HTTP/1.1\r\nx-ms-date: {date}\r\nx-ms-version: {version}\r\n\
-             Authorization: SharedKey acme:{signature}\r\n"
-        ),
-    );
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let authorization = format!("SharedKey acme:{signature}");
+    let headers = [("x-ms-date", date), ("x-ms-version", version), ("Authorization", authorization.as_str())];
+    let answer = ask(port, "PUT /acme/backups?restype=container", &headers, b"").unwrap();
+    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
 }

@@ -12,7 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use seawall_store::{ErrorKind, Region, RegionConfig, World};
 
 use crate::service::{Emulator, private_file};
-use seawall_testkit::seaweed::{SECRET, Shown};
+use seawall_testkit::emulators::seaweed::{SECRET, Shown};
 
 /// An authority that nobody knows.
 struct Authority {

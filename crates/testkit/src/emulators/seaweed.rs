@@ -2,9 +2,7 @@
 //!
 //! Promises: it listens on loopback alone, at ports that nobody else has, and is gone with the value. `make setup-test` installs it.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,8 @@ use object_store::HeaderValue;
 use object_store::aws::{AwsAuthorizer, AwsCredential};
 use object_store::client::HttpRequest;
 
-use crate::identity::{cache_directory, write_file};
+use super::{ask, emulator, free_ports, send_signal};
+use crate::identity::write_file;
 use crate::{Context as _, Failure, Result, Scratch};
 
 /// The bucket that is there from the start.
@@ -40,32 +39,6 @@ pub struct Seaweed {
     home: Scratch,
     ports: [u16; 8],
     child: Option<Child>,
-}
-
-/// Where a program of [`crate::identity::cache_directory`]`/emulators` lies, or of `SEAWALL_EMULATORS`.
-///
-/// # Errors
-/// It is not installed.
-pub fn emulator(name: &str) -> Result<PathBuf> {
-    let folder = std::env::var_os("SEAWALL_EMULATORS").map(PathBuf::from);
-    let program = folder.unwrap_or_else(|| cache_directory().join("emulators")).join(name);
-    match program.exists() {
-        true => Ok(program),
-        false => Err(Failure::new(format!("{} is missing: make setup-test installs it", program.display()))),
-    }
-}
-
-/// Ports that nobody has now.
-///
-/// # Errors
-/// No socket can be bound.
-pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let held: [_; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0"));
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(held) {
-        *port = listener?.local_addr()?.port();
-    }
-    Ok(ports)
 }
 
 impl Seaweed {
@@ -209,8 +182,7 @@ impl Seaweed {
 
     fn signal(&self, signal: &str) -> Result<()> {
         let child = self.child.as_ref().ok_or_else(|| Failure::new("SeaweedFS is gone"))?;
-        let status = Command::new("kill").args([signal, &child.id().to_string()]).status()?;
-        if status.success() { Ok(()) } else { Err(Failure::new("no signal could be sent")) }
+        send_signal(child, signal)
     }
 
     /// Hangs from now on: connections are taken, and nothing is answered.
@@ -247,34 +219,4 @@ impl Drop for Seaweed {
         // A process that is stopped dies of SIGKILL all the same.
         let _gone = self.kill();
     }
-}
-
-/// What came back.
-#[derive(Default)]
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
-}
-
-/// One request; what came back until the connection was closed.
-fn ask(port: u16, request: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
-    let mut service = TcpStream::connect(("127.0.0.1", port))?;
-    service.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut head =
-        format!("{request} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\n", body.len());
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    service.write_all(head.as_bytes())?;
-    service.write_all(body)?;
-    let mut answer = Vec::new();
-    service.read_to_end(&mut answer)?;
-    let ends = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let ends = ends.ok_or_else(|| Failure::new(format!("{request}: no answer")))?;
-    let body = answer.split_off(ends + 4);
-    let status = answer.get(9..12).and_then(|status| std::str::from_utf8(status).ok());
-    let status = status.and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| Failure::new(format!("{request}: no answer")))?;
-    Ok(Answer { status, body })
 }
